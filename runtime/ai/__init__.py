@@ -1,0 +1,1 @@
+"""What AI.run means."""

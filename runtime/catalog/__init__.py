@@ -1,0 +1,1 @@
+"""Manifests to verified files on disk."""

@@ -1,0 +1,1 @@
+"""llama.cpp, scheduled; it knows tokens, not chat."""

@@ -1,0 +1,1 @@
+"""The process that runs one invocation: host side and child side."""

@@ -1,0 +1,425 @@
+"""Every message that crosses between host, zygote and isolate, and its framing.
+
+A frame is `length (u32) · type (u8) · call (u32) · payload`, big-endian; `length` counts the payload alone. The payload
+of a message that carries `data: bytes` is those bytes, of any other a JSON object of its fields. `call` names the AI
+call or subrequest that a message belongs to, counted by the isolate from 1; 0 is the invocation itself.
+
+    host → isolate     Invoke · Body… · BodyEnd            the request; as much body as BodyCredit allows
+                       Credit                              so many more bytes of response body may be sent
+                       Abort                               the client left, or time is up: cancel the handler
+                       AIAccepted · AIResult | AIChunk… · AIEnd | AIFailed
+                       FetchHead · FetchBody… · FetchEnd | FetchFailed
+    isolate → host     Ready                               forked, loop made, waiting
+                       Head · Chunk… · End                 the response; Failure instead, where the handler failed
+                       BodyCredit                          so many more bytes of request body may be sent
+                       AICall, AICancel, FetchCall · FetchData… · FetchSent, FetchCredit, FetchCancel
+                       Log                                 a line that the function printed
+                       Done                                wait_until work is over; the process ends
+    host → zygote      Fork (+ one descriptor)             fork an isolate that speaks on this socket
+    zygote → host      Loaded | LoadFailed                 once, after the import
+                       Forked, Exited                      one isolate's life
+
+Bodies move under credit, so a reader that does not read stops its writer and nothing else: WINDOW bytes are granted
+from the start, more as they are consumed.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+import orjson
+
+from runtime.errors import WireError
+
+WINDOW = 256 * 1024
+"""Bytes of a body that may be under way before its reader grants more."""
+CHUNK = 64 * 1024
+"""The most bytes of a body that one frame carries."""
+FRAME_LIMIT = 64 * 1024 * 1024
+"""The most bytes of any payload: an AI call may carry images as data URLs."""
+
+_HEADER = struct.Struct("!IBI")
+Headers = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One frame."""
+
+    TYPE: ClassVar[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Invoke(Message):
+    """Run one invocation: the request's head and everything that the handler is given."""
+
+    TYPE: ClassVar[int] = 1
+    handler: str
+    """`fetch` or `scheduled`."""
+    method: str
+    url: str
+    headers: Headers
+    metadata: dict[str, Any]
+    env: dict[str, str]
+    args: dict[str, Any]
+    limits: dict[str, Any]
+    event: dict[str, Any] | None = None
+    """What `scheduled` is given: `cron`, `scheduled_time`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body(Message):
+    TYPE: ClassVar[int] = 2
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BodyEnd(Message):
+    TYPE: ClassVar[int] = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Credit(Message):
+    TYPE: ClassVar[int] = 4
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Abort(Message):
+    TYPE: ClassVar[int] = 5
+    reason: str = "canceled"
+
+
+@dataclass(frozen=True, slots=True)
+class AIAccepted(Message):
+    """A streaming call was accepted; chunks follow."""
+
+    TYPE: ClassVar[int] = 6
+    call: int
+
+
+@dataclass(frozen=True, slots=True)
+class AIResult(Message):
+    TYPE: ClassVar[int] = 7
+    call: int
+    value: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AIChunk(Message):
+    TYPE: ClassVar[int] = 8
+    call: int
+    value: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AIEnd(Message):
+    TYPE: ClassVar[int] = 9
+    call: int
+
+
+@dataclass(frozen=True, slots=True)
+class AIFailed(Message):
+    """`error` is `AIError.to_wire`."""
+
+    TYPE: ClassVar[int] = 10
+    call: int
+    error: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchHead(Message):
+    TYPE: ClassVar[int] = 11
+    call: int
+    status: int
+    headers: Headers
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class FetchBody(Message):
+    TYPE: ClassVar[int] = 12
+    call: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FetchEnd(Message):
+    TYPE: ClassVar[int] = 13
+    call: int
+
+
+@dataclass(frozen=True, slots=True)
+class FetchFailed(Message):
+    TYPE: ClassVar[int] = 14
+    call: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class FetchMore(Message):
+    """So many more bytes of the subrequest's body may be sent."""
+
+    TYPE: ClassVar[int] = 15
+    call: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready(Message):
+    TYPE: ClassVar[int] = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Head(Message):
+    """The response's head."""
+
+    TYPE: ClassVar[int] = 33
+    status: int
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk(Message):
+    TYPE: ClassVar[int] = 34
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class End(Message):
+    """The response is complete; `wait_until` tells whether work goes on behind it."""
+
+    TYPE: ClassVar[int] = 35
+    wait_until: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BodyCredit(Message):
+    TYPE: ClassVar[int] = 36
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class AICall(Message):
+    TYPE: ClassVar[int] = 37
+    call: int
+    model: str | None
+    inputs: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AICancel(Message):
+    TYPE: ClassVar[int] = 38
+    call: int
+
+
+@dataclass(frozen=True, slots=True)
+class Log(Message):
+    """One or more lines that the function wrote; `level` is a name of `logging`, in lower case."""
+
+    TYPE: ClassVar[int] = 39
+    level: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure(Message):
+    """The handler failed; `outcome` is one of `runtime.errors.Outcome`, `trace` is for the log."""
+
+    TYPE: ClassVar[int] = 40
+    outcome: str
+    message: str
+    trace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Message):
+    TYPE: ClassVar[int] = 41
+
+
+@dataclass(frozen=True, slots=True)
+class FetchCall(Message):
+    """A subrequest's head; FetchData and FetchSent follow where `has_body`."""
+
+    TYPE: ClassVar[int] = 42
+    call: int
+    method: str
+    url: str
+    headers: Headers
+    has_body: bool
+    redirect: str = "follow"
+    """`follow`, `manual` or `error`."""
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchData(Message):
+    TYPE: ClassVar[int] = 43
+    call: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FetchSent(Message):
+    TYPE: ClassVar[int] = 44
+    call: int
+
+
+@dataclass(frozen=True, slots=True)
+class FetchCredit(Message):
+    """So many more bytes of the subrequest's response may be sent."""
+
+    TYPE: ClassVar[int] = 45
+    call: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class FetchCancel(Message):
+    TYPE: ClassVar[int] = 46
+    call: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fork(Message):
+    TYPE: ClassVar[int] = 64
+    isolate: int
+    """The host's number for it, given back in Forked and Exited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded(Message):
+    TYPE: ClassVar[int] = 65
+    handlers: list[str]
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailed(Message):
+    TYPE: ClassVar[int] = 66
+    message: str
+    trace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forked(Message):
+    TYPE: ClassVar[int] = 67
+    isolate: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exited(Message):
+    """`status` is waitpid's; CPU in milliseconds, memory as the peak resident size in KiB."""
+
+    TYPE: ClassVar[int] = 68
+    isolate: int
+    pid: int
+    status: int
+    cpu_ms: int
+    max_rss_kb: int
+
+
+TO_ISOLATE: tuple[type[Message], ...] = (
+    Invoke, Body, BodyEnd, Credit, Abort, AIAccepted, AIResult, AIChunk, AIEnd, AIFailed,
+    FetchHead, FetchBody, FetchEnd, FetchFailed, FetchMore,
+)  # fmt: skip
+FROM_ISOLATE: tuple[type[Message], ...] = (
+    Ready, Head, Chunk, End, BodyCredit, AICall, AICancel, Log, Failure, Done,
+    FetchCall, FetchData, FetchSent, FetchCredit, FetchCancel,
+)  # fmt: skip
+TO_ZYGOTE: tuple[type[Message], ...] = (Fork,)
+FROM_ZYGOTE: tuple[type[Message], ...] = (Loaded, LoadFailed, Forked, Exited)
+
+_CHECKS: dict[str, tuple[type, ...]] = {
+    "str": (str,), "int": (int,), "bool": (bool,), "str | None": (str, type(None)),
+    "dict[str, Any]": (dict,), "dict[str, Any] | None": (dict, type(None)), "dict[str, str]": (dict,),
+    "list[str]": (list,), "float | None": (int, float, type(None)),
+}  # fmt: skip
+
+
+def encode(message: Message) -> bytes:
+    """The frame of `message`. Raises WireError where it is too large, TypeError where a value is no JSON."""
+    call = getattr(message, "call", 0)
+    data = getattr(message, "data", None)
+    if data is None:
+        values = {f.name: getattr(message, f.name) for f in fields(message) if f.name != "call"}
+        data = orjson.dumps(values) if values else b""
+    if len(data) > FRAME_LIMIT:
+        limit = FRAME_LIMIT // 2**20
+        raise WireError(f"{type(message).__name__}: a message may hold {limit} MB, got {len(data) / 2**20:.1f} MB")
+    return _HEADER.pack(len(data), message.TYPE, call) + data
+
+
+class Decoder:
+    """Bytes in, messages out; one for each socket and direction.
+
+    Everything is checked: a length over the limit, an unknown type, a payload that is not what its type says raise
+    WireError, and the decoder is of no use after that.
+    """
+
+    def __init__(self, accept: tuple[type[Message], ...]) -> None:
+        self._types = {kind.TYPE: kind for kind in accept}
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes | bytearray | memoryview) -> list[Message]:
+        """Every message that `data` completes, in order."""
+        buffer = self._buffer
+        buffer += data
+        messages: list[Message] = []
+        start = 0
+        while len(buffer) - start >= _HEADER.size:
+            length, number, call = _HEADER.unpack_from(buffer, start)
+            kind = self._types.get(number)
+            if kind is None:
+                raise WireError(f"unknown message type {number}")
+            if length > FRAME_LIMIT:
+                raise WireError(f"{kind.__name__}: {length} bytes announced, at most {FRAME_LIMIT} are allowed")
+            end = start + _HEADER.size + length
+            if len(buffer) < end:
+                break
+            messages.append(_decode(kind, call, bytes(memoryview(buffer)[start + _HEADER.size : end])))
+            start = end
+        if start:
+            del buffer[:start]
+        return messages
+
+
+def _decode(kind: Any, call: int, payload: bytes) -> Message:
+    names = {f.name: str(f.type) for f in fields(kind)}
+    if "data" in names:
+        made: Message = kind(**({"call": call} if "call" in names else {}), data=payload)
+        return made
+    try:
+        values = orjson.loads(payload) if payload else {}
+    except orjson.JSONDecodeError as e:
+        raise WireError(f"{kind.__name__}: the payload is no JSON: {e}") from None
+    if not isinstance(values, dict):
+        raise WireError(f"{kind.__name__}: the payload is no object")
+    for name, value in values.items():
+        _check(kind, name, names.get(name), value)
+    if "call" in names:
+        values["call"] = call
+    try:
+        made = kind(**values)
+    except TypeError as e:
+        raise WireError(f"{kind.__name__}: {e}") from None
+    return made
+
+
+def _check(kind: type[Message], name: str, annotation: str | None, value: Any) -> None:
+    if annotation is None or name == "call":
+        raise WireError(f"{kind.__name__}: unknown field {name!r}")
+    if annotation == "Headers":
+        ok = isinstance(value, list) and all(
+            isinstance(h, list) and len(h) == 2 and isinstance(h[0], str) and isinstance(h[1], str) for h in value
+        )
+    else:
+        ok = isinstance(value, _CHECKS[annotation])
+        ok = ok and not (annotation == "int" and (isinstance(value, bool) or not 0 <= value < 2**63))
+    if not ok:
+        raise WireError(f"{kind.__name__}.{name}: must be {annotation}, got {type(value).__name__}")
+
+

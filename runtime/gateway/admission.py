@@ -1,0 +1,51 @@
+"""How many invocations may run at once: the rest wait their turn in a bounded queue, or are shed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+
+class Full(Exception):
+    """No place, and no room to wait for one."""
+
+
+class Admission:
+    """`size` places and a queue of `waiting`; first come, first served."""
+
+    def __init__(self, size: int, waiting: int) -> None:
+        self._size = size
+        self._max_waiting = waiting
+        self._taken = 0
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def taken(self) -> int:
+        return self._taken
+
+    async def enter(self) -> None:
+        """Take a place, waiting for it if need be. Raises Full."""
+        if self._taken < self._size and not self._queue:
+            self._taken += 1
+            return
+        if len(self._queue) >= self._max_waiting:
+            raise Full
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.leave()  # the place was given in the moment of the cancellation: pass it on
+            else:
+                self._queue.remove(turn)
+            raise
+
+    def leave(self) -> None:
+        """Give the place back: to the first that waits, if one does."""
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._taken -= 1

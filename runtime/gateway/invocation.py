@@ -1,0 +1,321 @@
+"""One request's way through an isolate: a state machine from its head to its outcome.
+
+A relay reads what the isolate says until its socket closes; beside it run a pump (the request's body, and whether the
+client is still there), a writer (the response), and a task for each AI call and subrequest. The relay owns them all:
+when it ends, nothing of the invocation is left, and its line is logged. An AI call of a function meets the model in
+`_answer_ai`, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from runtime import wire
+from runtime.ai.service import Service
+from runtime.errors import AIError, EngineError, FunctionError, Outcome, Overloaded, WireError
+from runtime.gateway import report
+from runtime.gateway.admission import Full
+from runtime.gateway.exchange import BadHead, Exchange
+from runtime.gateway.routes import Function
+from runtime.gateway.subrequests import Subrequests
+from runtime.isolate.pool import Isolate, IsolateUnavailable
+
+log = logging.getLogger("beira")
+ABORT_GRACE_S = 2.0
+"""How long a handler whose client has left may take to end by itself."""
+
+
+class Invocation:
+    """Runs once. `serve` returns when the client has its answer; `tail` goes on until the isolate is gone."""
+
+    def __init__(
+        self, exchange: Exchange, function: Function, service: Service, subrequests: Subrequests, *, is_dev: bool
+    ) -> None:
+        self.exchange = exchange
+        self.function = function
+        self.outcome: Outcome | None = None
+        self.tail: asyncio.Task[None] | None = None
+        self._limits = function.settings.limits
+        self._service = service
+        self._is_dev = is_dev
+        self._detail = ""
+        self._stand_in: str | None = None
+        self._begin = asyncio.get_running_loop().time()
+        self._answered = asyncio.Event()
+        self._body_credit = wire.WINDOW
+        self._body_more = asyncio.Event()
+        self._out: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._out_bytes = 0
+        self._ended: wire.End | None = None
+        self._writer: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ai_calls: dict[int, asyncio.Task[None]] = {}
+        self._subrequests = subrequests
+        self._timer: asyncio.TimerHandle | None = None
+        self._isolate: Isolate
+
+    async def serve(self, invoke: wire.Invoke) -> None:
+        """Answer the client. What fails on the way becomes an outcome; only a cancellation is raised."""
+        limit = self._limits.body_mb * 2**20
+        if (self.exchange.content_length or 0) > limit:
+            return await self._refuse(Outcome.BODY_TOO_LARGE, f"the body may hold {self._limits.body_mb} MB")
+        try:
+            await self.function.admission.enter()
+        except Full:
+            return await self._refuse(Outcome.LOAD_SHED, "too many invocations are running and waiting")
+        try:
+            self._isolate = await self.function.pool.acquire()
+        except BaseException as e:
+            self.function.admission.leave()
+            if isinstance(e, FunctionError):
+                return await self._refuse(Outcome.STARTUP_FAILED, e.message, e.trace)
+            if isinstance(e, IsolateUnavailable):
+                return await self._refuse(Outcome.UNAVAILABLE, str(e))
+            raise
+        self._timer = asyncio.get_running_loop().call_later(self._limits.wall_s, self._expire)
+        self.tail = asyncio.create_task(self._run(invoke))
+        try:
+            await self._answered.wait()
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+
+    def abort(self) -> None:
+        """The client has left, or the node stops: tell the handler, and end it if it does not end by itself."""
+        if self.outcome is not None or self.exchange.is_finished:
+            return
+        self.outcome = Outcome.CANCELED
+        self._answered.set()
+        self._arm(ABORT_GRACE_S)
+        if self._writer is not None:
+            self._writer.cancel()
+        for task in self._ai_calls.values():
+            task.cancel()
+        self._spawn(self._say(wire.Abort()))
+
+    def end(self) -> None:
+        """End it now, whatever it is doing."""
+        if self.outcome is None and not self.exchange.is_finished:
+            self.outcome = Outcome.CANCELED
+        if self.tail is not None and not self.tail.done():
+            self._isolate.kill()
+
+    async def _run(self, invoke: wire.Invoke) -> None:
+        exit_text = ""
+        try:
+            try:
+                await self._isolate.send(invoke)
+                self._spawn(self._pump())
+                self._writer = self._spawn(self._write())
+                await self._relay()
+                if self._ended is not None:
+                    await asyncio.wait([self._writer])  # the isolate may be done before a slow client is
+            except (WireError, OSError) as e:
+                self._detail = self._detail or str(e)
+                self._isolate.kill()
+            exit_text = await self._settle()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._subrequests.close()
+            for task in (*self._tasks, *self._ai_calls.values()):
+                task.cancel()
+            await asyncio.gather(*self._tasks, *self._ai_calls.values(), return_exceptions=True)
+            await self._isolate.aclose()
+            self.function.admission.leave()
+            self._answered.set()
+            self._log(exit_text)
+
+    async def _settle(self) -> str:
+        """The isolate is gone: decide how it ended, and tell the client if that is still to be done."""
+        ended = await self._isolate.exited()
+        if self.outcome is None:
+            if self.exchange.is_finished:
+                self.outcome = Outcome.OK
+            else:
+                self.outcome = report.outcome_of(ended, self._limits)
+                self._detail = self._detail or report.describe(ended)
+        if self.outcome not in (Outcome.OK, Outcome.CANCELED) and not self.exchange.is_started:
+            await self._tell_failure(self.outcome, self._detail)
+        return f" cpu_ms={ended.cpu_ms} rss_mb={ended.max_rss_kb // 1024}"
+
+    async def _relay(self) -> None:
+        while (message := await self._isolate.receive()) is not None:
+            match message:
+                case wire.Head():
+                    await self._head(message)
+                case wire.Chunk():
+                    self._queue_body(message.data)
+                case wire.End():
+                    self._ended = message
+                    self._out.put_nowait(None)
+                case wire.BodyCredit():
+                    self._body_credit += message.size
+                    self._body_more.set()
+                case wire.AICall():
+                    self._start_ai(message)
+                case wire.AICancel():
+                    if (task := self._ai_calls.get(message.call)) is not None:
+                        task.cancel()
+                case wire.Log():
+                    report.function_line(self.function.name, self.exchange.request_id, message.level, message.text)
+                case wire.Failure():
+                    await self._fail(message)
+                case wire.Done():
+                    return
+                case wire.Ready():
+                    pass
+                case _:
+                    self._subrequests.take(message, self._isolate)
+
+    async def _head(self, message: wire.Head) -> None:
+        if self.exchange.is_started or self.outcome is not None:
+            return
+        extra = {"x-beira-request-id": self.exchange.request_id}
+        if self._stand_in is not None:
+            extra["x-beira-stand-in"] = self._stand_in
+        try:
+            await self.exchange.start(message.status, message.headers, extra)
+        except BadHead as e:
+            await self._conclude(Outcome.INVALID_RESPONSE, str(e))
+
+    def _queue_body(self, data: bytes) -> None:
+        self._out_bytes += len(data)
+        if self._out.qsize() * 1024 + self._out_bytes - self.exchange.sent_bytes > 2 * wire.WINDOW + len(data):
+            raise WireError("the isolate sent more of its response than it was allowed to")
+        self._out.put_nowait(data)
+
+    async def _write(self) -> None:
+        """Write the response as it comes, granting the isolate as much again as the client has taken."""
+        limit = self._limits.response_mb * 2**20
+        try:
+            while (data := await self._out.get()) is not None:
+                if self.outcome is not None or not self.exchange.is_started:
+                    continue
+                if self.exchange.sent_bytes + len(data) > limit:
+                    return await self._conclude(
+                        Outcome.EXCEEDED_RESPONSE, f"the response may hold {self._limits.response_mb} MB"
+                    )
+                await self.exchange.write(data)
+                await self._say(wire.Credit(size=len(data)))
+            if self.outcome is None and self._ended is not None:
+                await self.exchange.finish()
+                self._answered.set()
+                self._arm(self._limits.wait_until_s if self._ended.wait_until else ABORT_GRACE_S)
+        except RuntimeError as e:  # uvicorn: the body does not fit the content-length that the function gave
+            await self._conclude(Outcome.INVALID_RESPONSE, str(e))
+
+    async def _pump(self) -> None:
+        """Hand on the request's body as the isolate makes room for it; then wait for the client to leave."""
+        total, more, limit = 0, True, self._limits.body_mb * 2**20
+        while (part := await self.exchange.read()) is not None:
+            data, more_follows = part
+            total += len(data)
+            if total > limit:
+                return await self._conclude(Outcome.BODY_TOO_LARGE, f"the body may hold {self._limits.body_mb} MB")
+            for start in range(0, len(data), wire.CHUNK):
+                piece = data[start : start + wire.CHUNK]
+                while self._body_credit < len(piece):
+                    self._body_more.clear()
+                    await self._body_more.wait()
+                self._body_credit -= len(piece)
+                await self._say(wire.Body(data=piece))
+            if more and not more_follows:
+                more = False
+                await self._say(wire.BodyEnd())
+        self.abort()
+
+    def _start_ai(self, call: wire.AICall) -> None:
+        if call.call in self._ai_calls:
+            raise WireError(f"AI call {call.call} is running already")
+        if len(self._ai_calls) >= self._limits.ai_calls:
+            error = Overloaded(f"at most {self._limits.ai_calls} AI calls may run at once in one invocation")
+            self._spawn(self._say(wire.AIFailed(call=call.call, error=error.to_wire())))
+            return
+        task = asyncio.create_task(self._answer_ai(call))
+        self._ai_calls[call.call] = task
+        task.add_done_callback(lambda _: self._ai_calls.pop(call.call, None))
+
+    async def _answer_ai(self, call: wire.AICall) -> None:
+        try:
+            completion = await self._service.run(call.inputs, model=call.model, caller=self.function.name)
+            self._stand_in = completion.stand_in or self._stand_in
+            try:
+                if not completion.is_stream:
+                    await self._say(wire.AIResult(call=call.call, value=await completion.result()))
+                    return
+                await self._say(wire.AIAccepted(call=call.call))
+                async for chunk in completion.chunks():
+                    await self._say(wire.AIChunk(call=call.call, value=chunk))
+                await self._say(wire.AIEnd(call=call.call))
+            finally:
+                await completion.aclose()
+        except AIError as e:
+            await self._say(wire.AIFailed(call=call.call, error=e.to_wire()))
+        except Exception:
+            log.exception("[%s] an AI call failed in the host", self.exchange.request_id)
+            error = EngineError("the node failed to answer; its log says why")
+            await self._say(wire.AIFailed(call=call.call, error=error.to_wire()))
+
+    async def _fail(self, failure: wire.Failure) -> None:
+        known = (Outcome.EXCEPTION, Outcome.INVALID_RESPONSE, Outcome.EXCEEDED_MEMORY)
+        outcome = next((o for o in known if o == failure.outcome), Outcome.EXCEPTION)
+        report.function_line(
+            self.function.name, self.exchange.request_id, "error", failure.trace or failure.message or outcome.value
+        )
+        if self.outcome is None and not self.exchange.is_finished:
+            await self._conclude(outcome, failure.message, failure.trace, kill=False)
+
+    async def _conclude(self, outcome: Outcome, detail: str, trace: str = "", *, kill: bool = True) -> None:
+        """It failed for this reason: tell the client, or cut the connection if the answer had begun."""
+        if self.outcome is None and not self.exchange.is_finished:
+            self.outcome, self._detail = outcome, detail
+            if not self.exchange.is_started:
+                await self._tell_failure(outcome, detail, trace)
+            self._answered.set()
+        if kill:
+            self._isolate.kill()
+
+    def _expire(self) -> None:
+        """Time is up: for the answer, for work behind it, or for a handler whose client has left."""
+        if not self.exchange.is_finished and self.outcome is None:
+            self.outcome = Outcome.EXCEEDED_WALL
+            self._detail = f"not finished in {self._limits.wall_s:g} s"
+        if self._writer is not None:
+            self._writer.cancel()
+        self._isolate.kill()
+
+    def _arm(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._expire)
+
+    async def _say(self, message: wire.Message) -> None:
+        """Send to the isolate; one that is gone has no use for it."""
+        try:
+            await self._isolate.send(message)
+        except OSError:
+            return
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _refuse(self, outcome: Outcome, detail: str, trace: str = "") -> None:
+        self.outcome, self._detail = outcome, detail
+        if outcome is Outcome.STARTUP_FAILED:
+            report.function_line(self.function.name, self.exchange.request_id, "error", trace or detail)
+        await self._tell_failure(outcome, detail, trace)
+        self._log("")
+
+    async def _tell_failure(self, outcome: Outcome, detail: str, trace: str = "") -> None:
+        await report.answer_failure(self.exchange, outcome, self.function.name, detail, trace, is_dev=self._is_dev)
+
+    def _log(self, more: str) -> None:
+        elapsed = asyncio.get_running_loop().time() - self._begin
+        report.outcome_line(self.exchange, self.function.name, self.outcome or Outcome.CRASHED, elapsed, more)

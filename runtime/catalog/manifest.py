@@ -110,7 +110,7 @@ def _weight(weights: Mapping[str, Any], key: str, source: Path, checksums: dict[
     table = _get(weights, key, dict, source, "weights.")
     where = f"weights.{key}."
     _known(table, ("file", "sha256"), source, where)
-    file = source.parent / _get(table, "file", str, source, where)
+    file: Path = source.parent / _get(table, "file", str, source, where)
     digest = _get(table, "sha256", str, source, where, optional=True)
     if digest is not None:
         if not _SHA256.fullmatch(digest):

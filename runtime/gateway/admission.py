@@ -18,6 +18,8 @@ class Admission:
         self._max_waiting = waiting
         self._taken = 0
         self._queue: deque[asyncio.Future[None]] = deque()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @property
     def taken(self) -> int:
@@ -27,6 +29,7 @@ class Admission:
         """Take a place, waiting for it if need be. Raises Full."""
         if self._taken < self._size and not self._queue:
             self._taken += 1
+            self._idle.clear()
             return
         if len(self._queue) >= self._max_waiting:
             raise Full
@@ -49,3 +52,9 @@ class Admission:
                 turn.set_result(None)
                 return
         self._taken -= 1
+        if not self._taken:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until no place is taken."""
+        await self._idle.wait()

@@ -42,8 +42,8 @@ class App:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._openai = OpenAI(node.service, node.api_keys)
-        self._running: set[Invocation] = set()
-        self._v1: set[asyncio.Task[None]] = set()
+        self._invocations: set[Invocation] = set()
+        self._work: set[asyncio.Task[None]] = set()
         self.is_draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,9 +53,18 @@ class App:
         if scope["type"] != "http":
             return
         exchange = Exchange(scope, receive, send, secrets.token_hex(8))
+        task = asyncio.current_task()
+        assert task is not None
+        self._work.add(task)
+        try:
+            await self._serve(exchange)
+        finally:
+            self._work.discard(task)
+
+    async def _serve(self, exchange: Exchange) -> None:
         path = exchange.path
         if path == "/v1" or path.startswith("/v1/"):
-            await self._serve_v1(exchange)
+            await self._openai.serve(exchange)
         elif path == "/_beira" or path.startswith("/_beira/"):
             await self._serve_own(exchange)
         else:
@@ -63,30 +72,20 @@ class App:
 
     @property
     def running(self) -> int:
-        """Invocations whose isolate is not gone yet, and `/v1` requests."""
-        return len(self._running) + len(self._v1)
+        """Requests under way, and invocations whose isolate is not gone yet."""
+        return len(self._work)
 
     async def drain(self, grace_s: float) -> None:
         """Take no new work; let what runs finish for `grace_s` seconds, then end it."""
         self.is_draining = True
-        deadline = asyncio.get_running_loop().time() + grace_s
-        while self.running and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.02)
-        for invocation in list(self._running):
+        if self._work:
+            await asyncio.wait(set(self._work), timeout=grace_s)
+        for invocation in list(self._invocations):
             invocation.end()
-        for task in list(self._v1):
+        tails = {i.tail for i in self._invocations}
+        for task in self._work - tails:
             task.cancel()
-        tails = [i.tail for i in self._running if i.tail is not None]
-        await asyncio.gather(*tails, *self._v1, return_exceptions=True)
-
-    async def _serve_v1(self, exchange: Exchange) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._v1.add(task)
-        try:
-            await self._openai.serve(exchange)
-        finally:
-            self._v1.discard(task)
+        await asyncio.gather(*self._work, return_exceptions=True)
 
     async def _serve_function(self, exchange: Exchange) -> None:
         function = self._node.routes().match(exchange.path)
@@ -102,14 +101,21 @@ class App:
     async def _invoke(self, exchange: Exchange, function: Function, hops: int) -> None:
         subrequests = Subrequests(self._node.outbound, limit=function.settings.limits.subrequests, hops=hops)
         invocation = Invocation(exchange, function, self._node.service, subrequests, is_dev=self._node.is_dev)
-        self._running.add(invocation)
+        self._invocations.add(invocation)
         try:
             await invocation.serve(_head(exchange, function))
         finally:
             if invocation.tail is None:
-                self._running.discard(invocation)
+                self._invocations.discard(invocation)
             else:
-                invocation.tail.add_done_callback(lambda _: self._running.discard(invocation))
+                self._work.add(invocation.tail)
+                invocation.tail.add_done_callback(lambda tail: self._forget(invocation, tail))
+
+    def _forget(self, invocation: Invocation, tail: asyncio.Task[None]) -> None:
+        self._invocations.discard(invocation)
+        self._work.discard(tail)
+        if not tail.cancelled() and (error := tail.exception()) is not None:
+            log.error("[%s] an invocation failed in the host", invocation.exchange.request_id, exc_info=error)
 
     async def _serve_own(self, exchange: Exchange) -> None:
         if exchange.path == "/_beira/health":

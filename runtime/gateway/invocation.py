@@ -215,7 +215,8 @@ class Invocation:
             data, more_follows = part
             total += len(data)
             if total > limit:
-                return await self._conclude(Outcome.BODY_TOO_LARGE, f"the body may hold {self._limits.body_mb} MB")
+                await self._conclude(Outcome.BODY_TOO_LARGE, f"the body may hold {self._limits.body_mb} MB")
+                return
             for start in range(0, len(data), wire.CHUNK):
                 piece = data[start : start + wire.CHUNK]
                 while self._body_credit < len(piece):

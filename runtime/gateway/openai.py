@@ -70,7 +70,8 @@ class OpenAI:
             return
         scheme, _, key = (exchange.header("authorization") or "").partition(" ")
         given = key.strip().encode("utf-8", "surrogateescape") if scheme.lower() == "bearer" else b""
-        if not any([hmac.compare_digest(given, key) for key in self._keys]):
+        matches = [hmac.compare_digest(given, key) for key in self._keys]  # all of them: the time tells nothing
+        if not any(matches):
             raise Unauthorized("the API key is missing or wrong: send 'Authorization: Bearer KEY'")
 
     def _model(self, name: str) -> dict[str, Any]:

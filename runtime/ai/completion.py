@@ -1,0 +1,113 @@
+"""One answer on its way: events cross from the engine's thread into asyncio, and leave as a result or as chunks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from runtime.ai.response import Answer
+from runtime.engine.request import Event, Failed, Ticket
+from runtime.errors import AIError, EngineError
+
+
+class Feed:
+    """Events of one request, from the engine's thread to one task."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._events: deque[Event] = deque()
+        self._has_events = asyncio.Event()
+
+    def sink(self, events: list[Event]) -> None:
+        """For the engine's thread: one hop into the loop, however many events."""
+        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody is left to tell
+            self._loop.call_soon_threadsafe(self.put, events)
+
+    def put(self, events: list[Event]) -> None:
+        """For the loop's own thread."""
+        self._events.extend(events)
+        self._has_events.set()
+
+    async def first(self) -> Event:
+        """The next event, left where it is."""
+        await self._has_events.wait()
+        return self._events[0]
+
+    async def take(self) -> list[Event]:
+        """All events there are, at least one."""
+        await self._has_events.wait()
+        self._has_events.clear()
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+
+class Completion:
+    """An accepted request. Read `result` or `chunks` once; `aclose` ends whatever still runs."""
+
+    def __init__(
+        self,
+        answer: Answer,
+        ticket: Ticket,
+        feed: Feed,
+        *,
+        is_stream: bool,
+        stand_in: str | None,
+        on_close: Callable[[Completion], None],
+    ) -> None:
+        self.is_stream = is_stream
+        self.stand_in = stand_in
+        """The id of the model that answers in place of the one asked for."""
+        self._answer = answer
+        self._ticket = ticket
+        self._feed = feed
+        self._on_close = on_close
+        self._is_closed = False
+
+    async def started(self) -> None:
+        """Wait for the first token, or raise what prevents it."""
+        first = await self._feed.first()
+        if isinstance(first, Failed):
+            raise first.error
+
+    async def result(self) -> dict[str, Any]:
+        """The whole answer."""
+        try:
+            while not self._answer.is_finished:
+                for event in await self._feed.take():
+                    for _ in self._answer.take(event):
+                        pass
+            return self._answer.result()
+        finally:
+            await self.aclose()
+
+    async def chunks(self) -> AsyncIterator[dict[str, Any]]:
+        """The answer as it is generated."""
+        try:
+            for chunk in self._answer.opening():
+                yield chunk
+            while not self._answer.is_finished:
+                for event in await self._feed.take():
+                    for chunk in self._answer.take(event):
+                        yield chunk
+            for chunk in self._answer.closing():
+                yield chunk
+        finally:
+            await self.aclose()
+
+    def fail(self, error: AIError) -> None:
+        """Whoever waits for this answer gets `error`."""
+        self._feed.put([Failed(error)])
+
+    async def aclose(self) -> None:
+        """Cancel what still runs; any number of times."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._ticket.cancel()
+            self._feed.put(
+                [Failed(EngineError("the answer was closed before its end"))]
+            )  # for a reader in another task
+            self._on_close(self)

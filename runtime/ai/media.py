@@ -1,0 +1,189 @@
+"""Images of a request: their bytes found, checked, decoded, turned upright and sized. The only file that imports PIL.
+
+Every limit is checked as early as can be: bytes before decoding base64, pixels from the header before decoding them.
+Pictures are resized here to multiples of 28, as Qwen's own processor does, so that the engine need not pad them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+import math
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import PIL.Image
+import PIL.ImageOps
+
+from runtime.ai.checks import shown
+from runtime.ai.request import ImageSource
+from runtime.engine.request import Image
+from runtime.errors import ImageError
+
+MAX_BYTES = 20 * 2**20
+MAX_PIXELS = 40_000_000
+MAX_IMAGES = 16
+MAX_ASPECT = 200
+LOW_DETAIL_PIXELS = 512 * 512
+"""What `detail: low` shows of a picture at most: OpenAI's 512 x 512."""
+FACTOR = 28
+"""One image token covers 28 x 28 pixels."""
+_MIN_TOKENS = 8
+"""llama.cpp enlarges what is smaller."""
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+
+# read() checks the size against a limit of its own; PIL's would only warn, and at another bound
+PIL.Image.MAX_IMAGE_PIXELS = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The size that a picture may have after resizing, in pixels."""
+
+    min_pixels: int
+    max_pixels: int
+
+
+def fit_of(source: ImageSource, max_tokens: int) -> Fit:
+    """What `detail`, `min_pixels` and `max_pixels` ask for, within what the engine takes: `max_tokens` an image."""
+    bound = max_tokens * FACTOR * FACTOR
+    high = min(bound, source.max_pixels or bound, LOW_DETAIL_PIXELS if source.detail == "low" else bound)
+    low = min(max(_MIN_TOKENS * FACTOR * FACTOR, source.min_pixels or 0), high)
+    return Fit(low, high)
+
+
+def is_data(source: ImageSource) -> bool:
+    """Whether the URL holds the image; else it must be fetched."""
+    return source.url[:5].casefold() == "data:"
+
+
+def is_web(source: ImageSource) -> bool:
+    """Whether the URL names a web address."""
+    return source.url[:8].casefold().startswith(("http://", "https://"))
+
+
+def open_data(source: ImageSource) -> bytes:
+    """The bytes of a data: URL. Raises ImageError."""
+    head, comma, body = source.url.partition(",")
+    if not comma:
+        raise fault(source.path, "a data: URL needs a comma before its data, got " + shown(source.url))
+    is_base64 = head.rstrip().casefold().endswith(";base64")
+    if len(body) > (MAX_BYTES * 4 // 3 if is_base64 else MAX_BYTES) * 3:  # each byte may be percent-encoded
+        raise too_large(source.path)
+    data = unquote_to_bytes(body) if "%" in body else body.encode()
+    if is_base64:
+        data = _from_base64(data, source.path)
+    if len(data) > MAX_BYTES:
+        raise too_large(source.path)
+    return data
+
+
+def too_large(path: str) -> ImageError:
+    """The error for more bytes than allowed."""
+    return fault(path, f"an image may have at most {MAX_BYTES // 2**20} MB")
+
+
+def fault(path: str, text: str) -> ImageError:
+    """The error `path: text`."""
+    return ImageError(f"{path}: {text}", param=path)
+
+
+def decode(data: bytes, fit: Fit, path: str) -> Image:
+    """The picture in `data`, upright, on white, resized to `fit`. Raises ImageError. Slow: not for the event loop."""
+    try:
+        with PIL.Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
+            _check_size(picture.size, path)
+            size = _fitted(picture.size, fit)
+            # a JPEG decodes much faster at a half, a quarter or an eighth; twice the size keeps resampling exact
+            picture.draft("RGB", (max(size) * 2, max(size) * 2))
+            picture.load()
+            upright = _upright(picture)
+            _check_size(upright.size, path)
+            rgb = _rgb(upright).resize(_fitted(upright.size, fit), PIL.Image.Resampling.BICUBIC)
+    except ImageError:
+        raise
+    except PIL.UnidentifiedImageError as e:
+        known = ", ".join(_FORMATS)
+        raise fault(path, f"must be an image of one of {known}, got {len(data)} bytes of something else") from e
+    except Exception as e:  # a decoder fed with hostile bytes may raise anything
+        raise fault(path, f"the image is damaged or truncated: {_reason(e)}") from e
+    raw = rgb.tobytes()
+    key = hashlib.blake2b(raw, digest_size=16, salt=b"%dx%d" % rgb.size).hexdigest()
+    return Image(rgb.width, rgb.height, raw, f"{rgb.width}x{rgb.height}:{key}")
+
+
+def _from_base64(data: bytes, path: str) -> bytes:
+    data = b"".join(data.split())
+    data += b"=" * (-len(data) % 4)
+    if b"-" in data or b"_" in data:
+        data = data.translate(bytes.maketrans(b"-_", b"+/"))
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError) as e:
+        raise fault(path, "the data: URL is not valid base64") from e
+
+
+def _check_size(size: tuple[int, int], path: str) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise fault(path, f"an image may have at most {MAX_PIXELS // 10**6} megapixels, got {width} x {height}")
+    if max(size) > MAX_ASPECT * min(size):
+        raise fault(path, f"an image's sides may differ by a factor of {MAX_ASPECT} at most, got {width} x {height}")
+
+
+def _fitted(size: tuple[int, int], fit: Fit) -> tuple[int, int]:
+    """Multiples of 28 near `size`, their product within `fit` where the aspect allows: Qwen's "smart resize"."""
+    width, height = size
+    made = max(FACTOR, round(width / FACTOR) * FACTOR), max(FACTOR, round(height / FACTOR) * FACTOR)
+    if made[0] * made[1] > fit.max_pixels:
+        scale = math.sqrt(fit.max_pixels / (width * height))
+        made = max(FACTOR, _floor(width * scale)), max(FACTOR, _floor(height * scale))
+        # a side that cannot shrink further takes more than its share
+        if made[0] * made[1] > fit.max_pixels:
+            longest = max(FACTOR, _floor(fit.max_pixels / FACTOR))
+            made = min(made[0], longest), min(made[1], longest)
+    elif made[0] * made[1] < fit.min_pixels:
+        scale = math.sqrt(fit.min_pixels / (width * height))
+        made = math.ceil(width * scale / FACTOR) * FACTOR, math.ceil(height * scale / FACTOR) * FACTOR
+    longest = MAX_ASPECT * min(made)  # rounding can make a thin picture thinner
+    return min(made[0], longest), min(made[1], longest)
+
+
+def _floor(pixels: float) -> int:
+    return math.floor(pixels / FACTOR) * FACTOR
+
+
+def _upright(picture: PIL.Image.Image) -> PIL.Image.Image:
+    try:
+        return PIL.ImageOps.exif_transpose(picture)
+    except Exception:  # damaged EXIF is no reason to refuse the picture itself
+        return picture
+
+
+def _rgb(picture: PIL.Image.Image) -> PIL.Image.Image:
+    """Any mode as RGB: 16 bits scaled down, alpha laid on white."""
+    if picture.mode.startswith("I") or picture.mode == "F":
+        picture = _eight_bit(picture)
+    if picture.has_transparency_data:
+        rgba = picture.convert("RGBA")
+        white = PIL.Image.new("RGBA", rgba.size, "white")
+        return PIL.Image.alpha_composite(white, rgba).convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _eight_bit(picture: PIL.Image.Image) -> PIL.Image.Image:
+    """Grey of more than 8 bits: 16-bit values over their whole range, 32-bit ones and floats over the used one."""
+    wide = picture.convert("F")
+    low, high = (0.0, 65535.0) if picture.mode != "F" else (0.0, 1.0)
+    used: Any = wide.getextrema()
+    if used[0] < low or used[1] > high:
+        low, high = used
+    scale = 255.0 / ((high - low) or 1.0)
+    return wide.point(lambda v: v * scale - low * scale).convert("L")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__

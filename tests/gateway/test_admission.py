@@ -1,0 +1,63 @@
+"""Places and the queue before them: nobody is lost, nobody overtakes, nothing grows."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from runtime.gateway.admission import Admission, Full
+
+
+def test_first_come_first_served_and_the_rest_is_shed() -> None:
+    async def scenario() -> list[int]:
+        admission, order = Admission(1, 2), list[int]()
+
+        async def work(number: int) -> None:
+            await admission.enter()
+            order.append(number)
+            await asyncio.sleep(0)
+            admission.leave()
+
+        await admission.enter()
+        waiting = [asyncio.create_task(work(i)) for i in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Full):
+            await admission.enter()
+        admission.leave()
+        await asyncio.gather(*waiting)
+        await admission.idle()
+        assert admission.taken == 0
+        return order
+
+    assert asyncio.run(scenario()) == [0, 1]
+
+
+def test_one_that_gives_up_waiting_takes_no_place() -> None:
+    async def scenario() -> None:
+        admission = Admission(1, 3)
+        await admission.enter()
+        first, second = (asyncio.create_task(admission.enter()) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        admission.leave()
+        await second
+        assert admission.taken == 1
+        admission.leave()
+        assert admission.taken == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_place_given_in_the_moment_of_a_cancellation_is_passed_on() -> None:
+    async def scenario() -> None:
+        admission = Admission(1, 3)
+        await admission.enter()
+        first, second = (asyncio.create_task(admission.enter()) for _ in range(2))
+        await asyncio.sleep(0)
+        admission.leave()  # gives the place to `first` ...
+        first.cancel()  # ... which is cancelled before it runs
+        await second
+        assert admission.taken == 1
+
+    asyncio.run(scenario())

@@ -1,0 +1,239 @@
+"""The host's side of one isolate: its socket, its life, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from runtime import wire
+from runtime.errors import WireError
+
+QUEUE_BYTES = 256 * 1024
+"""Bytes received and not yet taken after which the isolate has to wait."""
+LINGER_S = 1.0
+"""How long an isolate may live on once its socket is closed."""
+EXIT_DEADLINE_S = 5.0
+"""How long the zygote may take to tell of an exit; after that it is taken for lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How an isolate ended. `status` is its exit status, or None where a signal ended it or nobody can tell."""
+
+    status: int | None
+    signal: int | None
+    cpu_ms: int = 0
+    max_rss_kb: int = 0
+
+    @staticmethod
+    def from_wire(message: wire.Exited) -> Exit:
+        if os.WIFSIGNALED(message.status):
+            return Exit(None, os.WTERMSIG(message.status), message.cpu_ms, message.max_rss_kb)
+        return Exit(os.WEXITSTATUS(message.status), None, message.cpu_ms, message.max_rss_kb)
+
+
+class Isolate(asyncio.Protocol):
+    """One isolate, used once. It is the protocol of its own socket."""
+
+    def __init__(self, number: int, *, session: int, cpu_ms: int, on_ready: Callable[[Isolate], None]) -> None:
+        self.number = number
+        self.pid = 0
+        """0 until the zygote has told it."""
+        self._loop = asyncio.get_running_loop()
+        self._session = session
+        self._cpu_ms = cpu_ms
+        self._on_ready = on_ready
+        self._pidfd = -1
+        self._is_ready = False
+        self._is_killed = False
+        self._decoder = wire.Decoder(wire.FROM_ISOLATE)
+        self._messages: deque[tuple[wire.Message, int]] = deque()
+        self._queued = 0
+        self._is_paused = False
+        self._fault: WireError | None = None
+        self._is_eof = False
+        self._news: asyncio.Future[None] | None = None
+        self._can_write = asyncio.Event()
+        self._can_write.set()
+        self._transport: asyncio.Transport | None = None
+        self._exit: asyncio.Future[Exit] = self._loop.create_future()
+        self._watch: asyncio.TimerHandle | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    # The socket: called by the loop.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass
+
+    def data_received(self, data: bytes) -> None:
+        if self._fault is not None:
+            return
+        try:
+            messages = self._decoder.feed(data)
+        except WireError as e:
+            self._fault = e
+            self.kill()
+            messages = []
+        for message in messages:
+            if isinstance(message, wire.Ready) and not self._is_ready:
+                self._is_ready = True
+                self._tell_ready()
+                continue
+            size = len(getattr(message, "data", b"")) + 256
+            self._messages.append((message, size))
+            self._queued += size
+        if self._queued > QUEUE_BYTES and not self._is_paused and self._transport is not None:
+            self._is_paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        self._end_of_stream()
+        return True  # what is still to be written may be, until aclose
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_of_stream()
+
+    def pause_writing(self) -> None:
+        self._can_write.clear()
+
+    def resume_writing(self) -> None:
+        self._can_write.set()
+
+    # The zygote: called by its host side.
+
+    def forked(self, pid: int) -> None:
+        """The zygote says that `pid` is this isolate: hold it, if it is a process of that zygote's."""
+        try:
+            pidfd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
+            if os.getsid(pid) == self._session and pid != self._session:
+                self.pid, self._pidfd = pid, pidfd
+            elif pidfd >= 0:
+                os.close(pidfd)
+        except OSError:
+            pass  # it is gone already; Exited follows
+        if self._is_killed:
+            self.kill()
+        self._tell_ready()
+
+    def add_end_callback(self, call: Callable[[Isolate], None]) -> None:
+        self._exit.add_done_callback(lambda _: call(self))
+
+    def ended(self, end: Exit) -> None:
+        """The process is gone and reaped."""
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+        self.pid = 0
+        for timer in (self._watch, self._deadline):
+            if timer is not None:
+                timer.cancel()
+        if not self._exit.done():
+            self._exit.set_result(end)
+
+    # The gateway.
+
+    @property
+    def is_alive(self) -> bool:
+        return not (self._exit.done() or self._is_eof)
+
+    async def send(self, message: wire.Message) -> None:
+        """Send, waiting while too much is under way. To an isolate that is gone nothing is sent: `receive` tells."""
+        if self._transport is None or self._transport.is_closing() or self._is_eof:
+            return
+        if isinstance(message, wire.Invoke):
+            self._watch_cpu()
+        self._transport.write(wire.encode(message))
+        if not self._can_write.is_set():
+            await self._can_write.wait()
+
+    async def receive(self) -> wire.Message | None:
+        """The next message; None when the isolate has ended. Raises WireError for what is no message."""
+        while not self._messages:
+            if self._fault is not None:
+                raise self._fault
+            if self._is_eof:
+                return None
+            self._news = self._loop.create_future()
+            try:
+                await self._news
+            finally:
+                self._news = None
+        message, size = self._messages.popleft()
+        self._queued -= size
+        if self._is_paused and self._queued <= QUEUE_BYTES // 2 and self._transport is not None:
+            self._is_paused = False
+            self._transport.resume_reading()
+        return message
+
+    def kill(self) -> None:
+        """End the process now. Safe at any time: the descriptor names this process and no later one of its id."""
+        if not self._is_killed and not self._exit.done():
+            self._is_killed = True
+            if self._deadline is not None:
+                self._deadline.cancel()
+            self._deadline = self._loop.call_later(EXIT_DEADLINE_S, self.ended, Exit(None, int(signal.SIGKILL)))
+        try:
+            if self._pidfd >= 0:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            elif self.pid and os.getsid(self.pid) == self._session:
+                os.kill(self.pid, signal.SIGKILL)
+        except OSError:
+            pass
+
+    async def exited(self) -> Exit:
+        """How it ended, once it has; in bounded time after `kill`, even if the zygote never tells."""
+        return await asyncio.shield(self._exit)
+
+    async def aclose(self) -> None:
+        """End it if it lives, close the socket, and wait until the process is reaped."""
+        if not self._exit.done():
+            self.kill()
+        self.close_socket()
+        await self.exited()
+
+    def close_socket(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+        self._end_of_stream()
+
+    def _tell_ready(self) -> None:
+        if self._is_ready and self.pid:
+            self._on_ready(self)
+
+    def _end_of_stream(self) -> None:
+        if not self._is_eof and not self._exit.done():
+            self._deadline = self._loop.call_later(LINGER_S, self.kill)  # without its socket it has nothing left to do
+        self._is_eof = True
+        self._can_write.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    def _watch_cpu(self) -> None:
+        """Look at the process's CPU clock when it can first have used up its time, and kill it if it has."""
+        try:
+            used_ms = time.clock_gettime(cpu_clock(self.pid)) * 1000 if self.pid else 0.0
+        except OSError:
+            return
+        left = self._cpu_ms - used_ms
+        if left <= 0:
+            self.kill()
+            return
+        self._watch = self._loop.call_later(max(left / 1000 / _CORES, 0.005), self._watch_cpu)
+
+
+_CORES = os.cpu_count() or 1
+
+
+def cpu_clock(pid: int) -> int:
+    """The CPU-time clock of another process, as clock_getcpuclockid(3) makes it on Linux."""
+    return (~pid << 3) | 2

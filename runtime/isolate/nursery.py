@@ -1,0 +1,224 @@
+"""The host's side of one zygote: starts it, has it fork, hears who ended, ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from runtime import wire
+from runtime.config import FunctionSettings
+from runtime.errors import FunctionError, WireError
+from runtime.isolate.isolate import Exit, Isolate, cpu_clock
+from runtime.isolate.limits import ProcessLimits
+from runtime.isolate.outlet import Outlet
+from runtime.isolate.tempdir import TempRoot
+from runtime.isolate.zygote_settings import ZygoteSettings
+
+START_WALL_S = 30.0
+"""How long a module may take to load, whatever it waits for."""
+OWN_CPU_MS = 2_000
+"""What a zygote may need for its own imports, on a busy machine, before the module's CPU time begins to count."""
+_COMMAND = (sys.executable, "-X", "utf8", "-m", "runtime.isolate.zygote")
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+class Nursery:
+    """One generation of a function: the module as it was when this was started."""
+
+    def __init__(self, function: FunctionSettings, temp: TempRoot, on_output: Callable[[str, str, str], None]) -> None:
+        self.failure: FunctionError | None = None
+        self.warnings: list[str] = []
+        self.handlers: list[str] = []
+        self.isolates: dict[int, Isolate] = {}
+        """Those that live, by number."""
+        self.on_death: Callable[[Nursery], None] = lambda _: None
+        self._function = function
+        self._temp = temp
+        self._on_output = on_output
+        self._loop = asyncio.get_running_loop()
+        self._loaded: asyncio.Future[None] = self._loop.create_future()
+        self._decoder = wire.Decoder(wire.FROM_ZYGOTE)
+        self._process: subprocess.Popen[bytes]
+        self._control: socket.socket
+        self._outlets: list[Outlet] = []
+        self._is_dead = False
+        self._end: asyncio.Task[None] | None = None
+        self._cleaning: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_alive(self) -> bool:
+        """It has loaded the module and can fork."""
+        return self._loaded.done() and self.failure is None and not self._is_dead
+
+    async def load(self) -> None:
+        """Start the process and wait until the module is loaded, or is known not to load: `failure`."""
+        self._start()
+        limits = self._function.limits
+        end = self._loop.time() + START_WALL_S
+        try:
+            while not self._loaded.done():
+                await asyncio.wait([self._loaded], timeout=0.2)
+                if self._loaded.done():
+                    break
+                if self._cpu_ms() > limits.startup_cpu_ms + OWN_CPU_MS:
+                    self._fail(f"the import took more than {limits.startup_cpu_ms} ms of CPU time")
+                elif self._loop.time() > end:
+                    self._fail(f"the import was not done in {START_WALL_S:g} s")
+        except BaseException:
+            await self.aclose()
+            raise
+        if self.failure is not None:
+            await self.aclose()
+
+    def _start(self) -> None:
+        function, limits = self._function, self._function.limits
+        settings = ZygoteSettings(
+            name=function.name,
+            path=str(function.path.resolve()),
+            parent=os.getpid(),
+            temp=str(self._temp.path),
+            limits=ProcessLimits(limits.cpu_ms, limits.memory_mb, limits.startup_cpu_ms),
+        )
+        with contextlib.ExitStack() as stack:
+            self._control, theirs = socket.socketpair()
+            stack.callback(theirs.close)
+            writers = []
+            for level in ("info", "error"):
+                reader, writer = os.pipe()
+                stack.callback(os.close, writer)
+                writers.append(writer)
+                self._outlets.append(Outlet(reader, level, self._write_output))
+            self._process = subprocess.Popen(
+                [*_COMMAND, str(theirs.fileno()), settings.to_json()],
+                stdin=subprocess.DEVNULL,
+                stdout=writers[0],
+                stderr=writers[1],
+                env={},
+                cwd=_ROOT,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        self._control.setblocking(False)
+        self._loop.add_reader(self._control, self._readable)
+
+    def _write_output(self, level: str, text: str) -> None:
+        self._on_output(self._function.name, level, text)
+
+    async def fork(self, number: int, on_ready: Callable[[Isolate], None]) -> Isolate:
+        """Have an isolate forked; `on_ready` is told when it waits for its invocation."""
+        isolate = Isolate(number, session=self._process.pid, cpu_ms=self._function.limits.cpu_ms, on_ready=on_ready)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._temp.add(number)
+            self.isolates[number] = isolate
+            isolate.add_end_callback(self._forget)
+            await self._loop.connect_accepted_socket(lambda: isolate, ours)
+            try:
+                socket.send_fds(self._control, [wire.encode(wire.Fork(isolate=number))], [theirs.fileno()])
+            except OSError:  # it is dead, or so stuck that its socket is full
+                isolate.close_socket()
+                isolate.ended(Exit(None, None))
+                self.end()
+        return isolate
+
+    def _forget(self, isolate: Isolate) -> None:
+        self.isolates.pop(isolate.number, None)
+        task = self._loop.create_task(self._temp.remove(isolate.number))
+        self._cleaning.add(task)
+        task.add_done_callback(self._cleaning.discard)
+
+    def _readable(self) -> None:
+        try:
+            data = self._control.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        try:
+            messages = self._decoder.feed(data)
+        except WireError as e:
+            self._write_output("error", f"the zygote sent what is no message: {e}")
+            data, messages = b"", []
+        for message in messages:
+            self._take(message)
+        if not data:
+            self.end()
+
+    def _take(self, message: wire.Message) -> None:
+        match message:
+            case wire.Loaded(handlers=handlers, warnings=warnings) if not self._loaded.done():
+                self.handlers, self.warnings = handlers, warnings
+                self._loaded.set_result(None)
+            case wire.LoadFailed(message=text, trace=trace):
+                self._fail(text, trace)
+            case wire.Forked(isolate=number, pid=pid) if number in self.isolates:
+                self.isolates[number].forked(pid)
+            case wire.Exited(isolate=number) if number in self.isolates:
+                self.isolates[number].ended(Exit.from_wire(message))
+
+    def _fail(self, text: str, trace: str = "") -> None:
+        if not self._loaded.done():
+            self.failure = FunctionError(text, trace)
+            self._loaded.set_result(None)
+
+    def end(self) -> None:
+        """It is gone, or of no more use: end its whole session, and tell."""
+        if self._is_dead:
+            return
+        self._is_dead = True
+        self._loop.remove_reader(self._control)
+        self._control.close()
+        self._end = self._loop.create_task(self._reap())
+
+    async def _reap(self) -> None:
+        """The process is reaped here and nowhere else: until then its id, its session's too, is nobody else's."""
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        pause = 0.001
+        while self._process.poll() is None:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.05)
+        for outlet in self._outlets:
+            outlet.close()
+        status = self._process.returncode
+        self._fail(f"{self._function.path.name}: the process ended in the import ({_ending(status)})")
+        for isolate in list(self.isolates.values()):
+            isolate.close_socket()
+            isolate.ended(Exit(None, int(signal.SIGKILL)))
+        self.on_death(self)
+
+    async def aclose(self, *, is_patient: bool = False) -> None:
+        """End it; with `is_patient`, once the invocations that are running in it have ended by themselves."""
+        living = list(self.isolates.values())
+        if not is_patient:
+            for isolate in living:
+                isolate.kill()
+        await asyncio.gather(*(isolate.exited() for isolate in living))
+        self.on_death = lambda _: None
+        self.end()
+        assert self._end is not None
+        await asyncio.shield(self._end)
+        await asyncio.gather(*self._cleaning)
+
+    def _cpu_ms(self) -> float:
+        try:
+            return time.clock_gettime(cpu_clock(self._process.pid)) * 1000
+        except OSError:
+            return 0.0
+
+
+def _ending(status: int) -> str:
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return signal.Signals(-status).name
+    except ValueError:
+        return f"signal {-status}"

@@ -1,0 +1,221 @@
+"""A function's isolates: the zygote of the moment, and a few isolates forked ahead of the requests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal
+
+from runtime.config import FunctionSettings
+from runtime.errors import BeiraError, FunctionError
+from runtime.isolate.isolate import Exit, Isolate
+from runtime.isolate.nursery import Nursery
+from runtime.isolate.tempdir import TempRoot
+
+__all__ = ["Exit", "Isolate", "IsolateUnavailable", "Pool"]
+
+FORKS_AT_ONCE = 16
+FIRST_BACK_OFF_S = 0.1
+LAST_BACK_OFF_S = 10.0
+STABLE_S = 10.0
+"""A zygote that has lived so long restarts without delay when it dies."""
+STILLBORN = 8
+"""Isolates in a row that end before they are ready: the zygote is no good any more."""
+
+
+class IsolateUnavailable(BeiraError):
+    """The function's zygote is restarting, or the node is stopping: try again."""
+
+
+class Pool:
+    """One function, ready to run."""
+
+    def __init__(
+        self, function: FunctionSettings, *, warm: int = 4, on_output: Callable[[str, str, str], None]
+    ) -> None:
+        self.name = function.name
+        self.failure: FunctionError | None = None
+        """Why the module does not load; `state` is "failed" then."""
+        self.state: Literal["starting", "ready", "failed", "restarting", "closed"] = "starting"
+        self._function = function
+        self._target = warm
+        self._on_output = on_output
+        self._numbers = itertools.count(1)
+        self._temp: TempRoot | None = None
+        self._nursery: Nursery | None = None
+        self._warm: deque[Isolate] = deque()
+        self._forking: set[int] = set()
+        self._waiting: deque[asyncio.Future[Isolate]] = deque()
+        self._stillborn = 0
+        self._started_at = 0.0
+        self._back_off = FIRST_BACK_OFF_S
+        self._lock = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def handlers(self) -> list[str]:
+        """`fetch`, `scheduled`: those that the module has."""
+        return list(self._nursery.handlers) if self._nursery is not None else []
+
+    async def start(self) -> None:
+        """Load the module. One that does not load makes the pool "failed", and raises nothing."""
+        await self.replace()
+
+    async def replace(self) -> None:
+        """Load the module as it is now; what is loaded serves until then, and its invocations end by themselves."""
+        async with self._lock:
+            if self.state != "closed":
+                await self._load()
+
+    async def acquire(self) -> Isolate:
+        """An isolate, warm if there is one. Raises FunctionError, IsolateUnavailable."""
+        self._check()
+        while self._warm:
+            isolate = self._warm.popleft()
+            if isolate.is_alive:
+                self._refill()
+                return isolate
+        future: asyncio.Future[Isolate] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        self._refill()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._ready(future.result())  # it came just now: the next one in line has it
+            raise
+
+    async def aclose(self) -> None:
+        """End everything, running invocations too, and wait until nothing is left."""
+        self.state = "closed"
+        self._refuse_waiting()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        async with self._lock:
+            nursery, self._nursery = self._nursery, None
+            if nursery is not None:
+                await nursery.aclose()
+            if self._temp is not None:
+                self._temp.close()
+                self._temp = None
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise FunctionError(self.failure.message, self.failure.trace)
+        if self.state in ("restarting", "closed"):
+            raise IsolateUnavailable(f"the function {self.name!r} is {self.state}")
+
+    async def _load(self) -> None:
+        """Start a nursery and put it in the place of the present one."""
+        self._temp = self._temp or TempRoot(self.name)
+        nursery = Nursery(self._function, self._temp, self._on_output)
+        await nursery.load()
+        for warning in nursery.warnings:
+            self._on_output(self.name, "warning", warning)
+        old, self._nursery = self._nursery, nursery
+        self.failure = nursery.failure
+        self._started_at = asyncio.get_running_loop().time()
+        spare, self._warm = self._warm, deque()
+        self._forking.clear()
+        self._stillborn = 0
+        if nursery.failure is None:
+            self.state = "ready"
+            nursery.on_death = self._on_death
+            self._refill()
+        else:
+            self.state = "failed"
+            self._on_output(self.name, "error", nursery.failure.trace or nursery.failure.message)
+            self._refuse_waiting()
+        if old is not None:
+            for isolate in spare:
+                isolate.kill()
+            self._spawn(self._retire(old))
+
+    async def _retire(self, nursery: Nursery) -> None:
+        try:
+            await nursery.aclose(is_patient=True)
+        except asyncio.CancelledError:
+            await nursery.aclose()
+            raise
+
+    def _on_death(self, nursery: Nursery) -> None:
+        if nursery is self._nursery and self.state == "ready":
+            self.state = "restarting"
+            self._on_output(self.name, "error", "the zygote died; it is started again")
+            self._warm.clear()
+            self._forking.clear()
+            self._refuse_waiting()
+            self._spawn(self._restart(nursery))
+
+    async def _restart(self, dead: Nursery) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._started_at > STABLE_S:
+            self._back_off = FIRST_BACK_OFF_S
+        else:
+            self._back_off = min(self._back_off * 2, LAST_BACK_OFF_S)
+        await asyncio.sleep(self._back_off)
+        async with self._lock:
+            if self._nursery is dead and self.state == "restarting":
+                await self._load()
+
+    def _refill(self) -> None:
+        """Have as many isolates forked as are wanted and not yet under way."""
+        nursery = self._nursery
+        if nursery is None or not nursery.is_alive or self.state != "ready":
+            return
+        wanted = self._target + len(self._waiting) - len(self._warm) - len(self._forking)
+        for _ in range(min(wanted, FORKS_AT_ONCE - len(self._forking))):
+            number = next(self._numbers)
+            self._forking.add(number)
+            self._spawn(self._fork(nursery, number))
+
+    async def _fork(self, nursery: Nursery, number: int) -> None:
+        isolate = await nursery.fork(number, self._ready)
+        isolate.add_end_callback(self._ended)
+
+    def _ready(self, isolate: Isolate) -> None:
+        """An isolate waits for its invocation: give it to who has waited longest."""
+        nursery = self._nursery
+        if nursery is None or nursery.isolates.get(isolate.number) is not isolate:
+            isolate.kill()  # of a zygote that has been replaced
+            return
+        self._forking.discard(isolate.number)
+        self._stillborn = 0
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(isolate)
+                break
+        else:
+            self._warm.append(isolate)
+        self._refill()
+
+    def _ended(self, isolate: Isolate) -> None:
+        if isolate.number in self._forking:
+            self._forking.discard(isolate.number)
+            self._stillborn += 1
+            if self._stillborn > STILLBORN and self._nursery is not None:
+                self._nursery.end()
+                return
+        with contextlib.suppress(ValueError):
+            self._warm.remove(isolate)
+        self._refill()
+
+    def _refuse_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        for future in waiting:
+            if future.done():
+                continue
+            if self.failure is not None:
+                future.set_exception(FunctionError(self.failure.message, self.failure.trace))
+            else:
+                future.set_exception(IsolateUnavailable(f"the function {self.name!r} is {self.state}"))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,382 @@
+"""llama.cpp through its low-level bindings: the only file that imports `llama_cpp`. Thin, typed, owned by `close`.
+
+Nothing here decides anything. Callers keep llama.cpp's preconditions (a failed assertion in ggml ends the process):
+a context is used by one thread at a time, batches stay within its bounds, logits are read only where asked for.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from llama_cpp import llama_cpp as c
+from llama_cpp import mtmd_cpp as m
+from numpy.typing import NDArray
+
+from runtime.engine.sequence import ImageShape
+from runtime.errors import ConfigError, EngineError
+
+log = logging.getLogger(__name__)
+
+OK, NO_ROOM, ABORTED = 0, 1, 2
+"""What `Context.decode` returns; anything below zero is a failure."""
+MAX_SEQUENCE_IDS = 256
+CONTROL, USER_DEFINED = 1 << 3, 1 << 4
+KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8}
+
+Floats = NDArray[np.float32]
+
+
+# ggml.h's order; the bindings' own comment on it is out of date
+_LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR}
+# llama.cpp warns about what is our choice, not a fault: a context below the trained one, a small image bound,
+# the entries that an abort we asked for takes back
+_EXPECTED = (b"n_ctx_seq", b"Qwen-VL models require", b"more info: https", b"removing memory module", b"graph, compute")
+_EXPECTED_ALSO = (b"failed to decode, ret = 2", b"min_pixels", b"model_quantize")
+
+
+@c.llama_log_callback  # type: ignore[untyped-decorator]
+def _on_log(level: int, text: bytes, _: Any) -> None:
+    grade = _LEVELS.get(level, logging.DEBUG)
+    if grade > logging.DEBUG and any(known in text for known in _EXPECTED + _EXPECTED_ALSO):
+        grade = logging.DEBUG
+    if log.isEnabledFor(grade) and text.strip(b".\n "):
+        log.log(grade, "%s", text.decode("utf-8", "replace").strip())
+
+
+@cache
+def start_backend() -> None:
+    """Once a process: the log into `logging`, ggml's backends."""
+    c.llama_log_set(_on_log, None)
+    m.mtmd_helper_log_set(_on_log, None)
+    c.llama_backend_init()
+
+
+class Model:
+    """Weights and vocabulary; shared, read-only, safe to use from any thread until `close`."""
+
+    def __init__(self, path: Path, *, gpu_layers: int) -> None:
+        start_backend()
+        if not path.is_file():
+            raise ConfigError(f"{path}: no such file; expected a model's GGUF")
+        params = c.llama_model_default_params()
+        params.n_gpu_layers = gpu_layers
+        self.pointer = c.llama_model_load_from_file(str(path).encode(), params)
+        if not self.pointer:
+            raise ConfigError(f"{path}: llama.cpp cannot load it; expected a GGUF of a model that it supports")
+        self.path = path
+        self.vocab = c.llama_model_get_vocab(self.pointer)
+        self.n_vocab: int = c.llama_vocab_n_tokens(self.vocab)
+        self.n_ctx_train: int = c.llama_model_n_ctx_train(self.pointer)
+        self.n_embd: int = c.llama_model_n_embd_inp(self.pointer)
+        self.eos: int = c.llama_vocab_eos(self.vocab)
+        self.is_mrope: bool = c.llama_model_rope_type(self.pointer) == c.LLAMA_ROPE_TYPE_MROPE
+        self.is_recurrent: bool = c.llama_model_is_recurrent(self.pointer) or c.llama_model_is_hybrid(self.pointer)
+        attributes = [c.llama_vocab_get_attr(self.vocab, t) for t in range(self.n_vocab)]
+        self.markup = {
+            self.spelling(t): t for t, attribute in enumerate(attributes) if attribute & (CONTROL | USER_DEFINED)
+        }
+        self.user_defined = tuple(self.spelling(t) for t, a in enumerate(attributes) if a & USER_DEFINED)
+        self.ends = frozenset(t for t in range(self.n_vocab) if c.llama_vocab_is_eog(self.vocab, t))
+
+    def spelling(self, token: int) -> str:
+        """A token's entry in the vocabulary, which is its text for control and user-defined tokens only."""
+        text: bytes = c.llama_vocab_get_text(self.vocab, token)
+        return text.decode("utf-8", "replace")
+
+    def piece(self, token: int) -> bytes:
+        """A token's text; none for control tokens."""
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            n = c.llama_token_to_piece(self.vocab, token, buffer, size, 0, False)
+            if n >= 0:
+                return buffer.raw[:n]
+            size = -n
+
+    def tokenize(self, text: str) -> list[int]:
+        """Plain text only; USER_DEFINED spellings become their token whatever is asked (`tokenize.py` prevents it)."""
+        # half a surrogate pair would throw inside llama.cpp
+        data = text.encode("utf-8", "replace")
+        size = len(data) + 8
+        tokens = (c.llama_token * size)()
+        n = c.llama_tokenize(self.vocab, data, len(data), tokens, size, False, False)
+        if n < 0:
+            raise EngineError(f"{self.path.name}: cannot tokenise a text of {len(data)} bytes")
+        return list(tokens[:n])
+
+    def meta(self, key: str) -> str | None:
+        """A value of the GGUF's metadata, under the architecture's name: `block_count`."""
+        buffer = ctypes.create_string_buffer(256)
+        if c.llama_model_meta_val_str(self.pointer, b"general.architecture", buffer, 256) < 0:
+            return None
+        name = buffer.value + b"." + key.encode()
+        return buffer.value.decode() if c.llama_model_meta_val_str(self.pointer, name, buffer, 256) >= 0 else None
+
+    def close(self) -> None:
+        if self.pointer:
+            c.llama_model_free(self.pointer)
+            self.pointer = None
+
+
+class AbortFlag:
+    """Stops a running `decode` from another thread.
+
+    llama.cpp asks at every graph node; a Python callback would take the GIL each time, libc's `strlen` does not:
+    an empty string is "go on", one letter is "stop".
+    """
+
+    def __init__(self) -> None:
+        self._text = ctypes.create_string_buffer(2)
+        self.callback = ctypes.cast(ctypes.CDLL(None).strlen, c.ggml_abort_callback)
+        self.data = ctypes.cast(self._text, ctypes.c_void_p)
+
+    def set(self) -> None:
+        self._text[0] = b"x"
+
+    def clear(self) -> None:
+        self._text[0] = b"\0"
+
+
+class Context:
+    """One KV cache and its compute buffers. All cells are shared by all sequences (`kv_unified`)."""
+
+    def __init__(
+        self, model: Model, *, cells: int, batch: int, sequences: int, threads: int, kv_type: str, abort: AbortFlag
+    ) -> None:
+        params = c.llama_context_default_params()
+        params.n_ctx, params.n_batch, params.n_ubatch = cells, batch, batch
+        # ids from n_seq_max up to 255 may hold cells, they only cannot be in a batch
+        params.n_seq_max, params.n_outputs_max = sequences, max(sequences, 2)
+        params.n_threads = params.n_threads_batch = threads
+        params.type_k = params.type_v = KV_TYPES[kv_type]
+        params.kv_unified, params.offload_kqv, params.no_perf = True, True, True
+        params.abort_callback, params.abort_callback_data = abort.callback, abort.data
+        self._abort = abort
+        self.pointer = c.llama_init_from_model(model.pointer, params)
+        if not self.pointer:
+            raise EngineError(f"{model.path.name}: no context of {cells} tokens; try a smaller engine.context")
+        self.model = model
+        self.cells: int = c.llama_n_ctx(self.pointer)
+        self._memory = c.llama_get_memory(self.pointer)
+        self._threads = threads
+
+    def set_threads(self, threads: int) -> None:
+        if threads != self._threads:
+            c.llama_set_n_threads(self.pointer, threads, threads)
+            self._threads = threads
+
+    def decode(self, batch: TextBatch | ImageBatch) -> int:
+        return int(c.llama_decode(self.pointer, batch.struct))
+
+    def logits(self, index: int) -> Floats:
+        """The row of batch entry `index`: a view into llama.cpp's buffer, good until the next `decode`."""
+        row = c.llama_get_logits_ith(self.pointer, index)
+        if not row:
+            raise EngineError(f"no logits for entry {index} of the batch")
+        return np.ctypeslib.as_array(row, (self.model.n_vocab,))
+
+    def copy(self, source: int, target: int, end: int) -> None:
+        """Cells of `source` below position `end` (all for -1) belong to `target` too; nothing is copied."""
+        c.llama_memory_seq_cp(self._memory, source, target, 0 if end >= 0 else -1, end)
+
+    def remove(self, sequence: int, start: int) -> None:
+        """`sequence` gives up its cells from position `start` on."""
+        c.llama_memory_seq_rm(self._memory, sequence, start, -1)
+
+    def last_position(self, sequence: int) -> int:
+        """-1: it has no cells."""
+        return int(c.llama_memory_seq_pos_max(self._memory, sequence))
+
+    def clear(self) -> None:
+        c.llama_memory_clear(self._memory, False)
+
+    def close(self) -> None:
+        if self.pointer:
+            c.llama_free(self.pointer)
+            self.pointer = None
+
+
+class TextBatch:
+    """A batch of tokens of several sequences, filled anew for each step. Each entry belongs to one sequence."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._tokens = (c.llama_token * capacity)()
+        self._positions = (c.llama_pos * capacity)()
+        self._ids = (c.llama_seq_id * capacity)()
+        self._outputs = (ctypes.c_byte * capacity)()
+        self.struct = _batch(capacity, self._positions, self._ids, self._outputs)
+        self.struct.token = self._tokens
+        self.clear()
+
+    def clear(self) -> None:
+        self.struct.n_tokens = 0
+
+    def add(self, sequence: int, tokens: list[int], position: int, *, output: bool) -> int:
+        """Append a run at consecutive positions; returns its last entry's index, the one with logits if `output`."""
+        start, n = self.struct.n_tokens, len(tokens)
+        end = start + n
+        if not 0 < end <= self.capacity:
+            raise EngineError(f"a batch of {end} tokens, where {self.capacity} fit")
+        self._tokens[start:end] = tokens
+        self._positions[start:end] = range(position, position + n)
+        self._ids[start:end] = [sequence] * n
+        ctypes.memset(ctypes.byref(self._outputs, start), 0, n)
+        self._outputs[end - 1] = int(output)
+        self.struct.n_tokens = end
+        return int(end) - 1
+
+
+class ImageBatch:
+    """A run of one image's embeddings, for one sequence; M-RoPE positions, section by section: t, y, x, 0."""
+
+    def __init__(
+        self, sequence: int, rows: Floats, shape: ImageShape, start: int, position: int, *, output: bool
+    ) -> None:
+        n = len(rows)
+        self._rows = np.ascontiguousarray(rows, dtype=np.float32)
+        index = np.arange(start, start + n, dtype=np.int32)
+        positions = np.zeros((4, n), dtype=np.int32)
+        positions[0] = position
+        positions[1] = position + index // shape.columns
+        positions[2] = position + index % shape.columns
+        self._positions = (c.llama_pos * (4 * n)).from_buffer(positions)
+        self._ids = (c.llama_seq_id * n)(*[sequence] * n)
+        self._outputs = (ctypes.c_byte * n)()
+        self._outputs[n - 1] = int(output)
+        self.struct = _batch(n, self._positions, self._ids, self._outputs)
+        self.struct.embd = self._rows.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        self.struct.n_tokens = n
+
+
+def _batch(capacity: int, positions: Any, ids: Any, outputs: Any) -> Any:
+    """A llama_batch over arrays that its owner keeps alive."""
+    struct = c.llama_batch()
+    one = ctypes.sizeof(c.llama_seq_id)
+    pointers = (ctypes.POINTER(c.llama_seq_id) * capacity)(
+        *(ctypes.cast(ctypes.byref(ids, i * one), ctypes.POINTER(c.llama_seq_id)) for i in range(capacity))
+    )
+    struct.pos, struct.seq_id, struct.logits = positions, pointers, outputs
+    struct.n_seq_id = (ctypes.c_int32 * capacity)(*[1] * capacity)
+    return struct
+
+
+class Chain:
+    """A C sampler chain that ends in a draw: top-k, temperature, min-p, top-p, seed."""
+
+    def __init__(
+        self, context: Context, *, temperature: float, top_k: int, top_p: float, min_p: float, seed: int
+    ) -> None:
+        self._context = context
+        params = c.llama_sampler_chain_default_params()
+        params.no_perf = True
+        self.pointer = c.llama_sampler_chain_init(params)
+        # top-k commutes with temperature and min-p; first, it spares the others most of the vocabulary
+        if top_k > 0:
+            self._add(c.llama_sampler_init_top_k(top_k))
+        self._add(c.llama_sampler_init_temp(temperature))
+        if min_p > 0:
+            self._add(c.llama_sampler_init_min_p(min_p, 1))
+        if top_p < 1:
+            self._add(c.llama_sampler_init_top_p(top_p, 1))
+        self._add(c.llama_sampler_init_dist(seed))
+
+    def _add(self, sampler: Any) -> None:
+        c.llama_sampler_chain_add(self.pointer, sampler)
+
+    def sample(self, index: int) -> int:
+        """Draw from the logits of batch entry `index` (there must be some: `Context.logits` checks)."""
+        return int(c.llama_sampler_sample(self.pointer, self._context.pointer, index))
+
+    def close(self) -> None:
+        if self.pointer:
+            c.llama_sampler_free(self.pointer)
+            self.pointer = None
+
+
+class Vision:
+    """A projector. `measure` may be called from any thread, `encode` from one at a time."""
+
+    def __init__(self, path: Path, model: Model, *, threads: int, max_tokens: int, use_gpu: bool) -> None:
+        if not path.is_file():
+            raise ConfigError(f"{path}: no such file; expected the model's projector, a GGUF")
+        params = m.mtmd_context_params_default()
+        params.use_gpu, params.print_timings, params.n_threads = use_gpu, False, threads
+        params.image_max_tokens = max_tokens
+        # a warm-up encodes a whole picture to find out whether flash attention works; on a CPU it does
+        params.warmup = use_gpu
+        params.flash_attn_type = -1 if use_gpu else 1
+        self.pointer = m.mtmd_init_from_file(str(path).encode(), model.pointer, params)
+        if not self.pointer:
+            raise ConfigError(f"{path}: llama.cpp cannot load it; expected the projector that belongs to {model.path}")
+        self.path = path
+        self.n_embd = model.n_embd
+        if not m.mtmd_support_vision(self.pointer) or not m.mtmd_decode_use_mrope(self.pointer):
+            self.close()
+            raise ConfigError(f"{path}: expected an image projector of the Qwen-VL family (M-RoPE positions)")
+
+    def measure(self, width: int, height: int) -> tuple[list[int], ImageShape, list[int]]:
+        """What an image of this size becomes: tokens before it, its shape, tokens after it."""
+        before: list[int] = []
+        after: list[int] = []
+        shape: ImageShape | None = None
+        with self._chunks(width, height, None) as chunks:
+            for chunk in chunks:
+                if m.mtmd_input_chunk_get_type(chunk) == m.MTMD_INPUT_CHUNK_TYPE_IMAGE:
+                    shape = _shape(chunk)
+                else:
+                    n = ctypes.c_size_t()
+                    tokens = m.mtmd_input_chunk_get_tokens_text(chunk, ctypes.byref(n))
+                    (after if shape else before).extend(tokens[: n.value])
+        if shape is None:
+            raise EngineError(f"{self.path.name}: an image of {width} x {height} became no tokens")
+        return before, shape, after
+
+    def encode(self, width: int, height: int, rgb: bytes) -> Floats:
+        """Its embeddings, a row a token; blocks for long and cannot be stopped."""
+        with self._chunks(width, height, rgb) as chunks:
+            for chunk in chunks:
+                if m.mtmd_input_chunk_get_type(chunk) == m.MTMD_INPUT_CHUNK_TYPE_IMAGE:
+                    if m.mtmd_encode_chunk(self.pointer, chunk) != 0:
+                        break
+                    n = m.mtmd_input_chunk_get_n_tokens(chunk)
+                    return np.ctypeslib.as_array(m.mtmd_get_output_embd(self.pointer), (n, self.n_embd)).copy()
+        raise EngineError(f"{self.path.name}: cannot encode an image of {width} x {height}")
+
+    @contextmanager
+    def _chunks(self, width: int, height: int, rgb: bytes | None) -> Iterator[list[Any]]:
+        """`rgb` None: a placeholder, good for counting tokens."""
+        data = None if rgb is None else (ctypes.c_uint8 * len(rgb)).from_buffer_copy(rgb)
+        bitmap = m.mtmd_bitmap_init(width, height, data)
+        chunks = m.mtmd_input_chunks_init()
+        part = m.mtmd_input_part(None, bitmap)
+        parts = (ctypes.POINTER(m.mtmd_input_part) * 1)(ctypes.pointer(part))
+        try:
+            if m.mtmd_tokenize_from_parts(self.pointer, chunks, parts, 1, False) != 0:
+                raise EngineError(f"{self.path.name}: cannot prepare an image of {width} x {height}")
+            yield [m.mtmd_input_chunks_get(chunks, i) for i in range(m.mtmd_input_chunks_size(chunks))]
+        finally:
+            m.mtmd_input_chunks_free(chunks)
+            m.mtmd_bitmap_free(bitmap)
+
+    def close(self) -> None:
+        if self.pointer:
+            m.mtmd_free(self.pointer)
+            self.pointer = None
+
+
+def _shape(chunk: Any) -> ImageShape:
+    tokens = m.mtmd_input_chunk_get_tokens_image(chunk)
+    return ImageShape(
+        columns=m.mtmd_image_tokens_get_nx(tokens),
+        rows=m.mtmd_image_tokens_get_ny(tokens),
+        n_tokens=m.mtmd_input_chunk_get_n_tokens(chunk),
+        n_positions=m.mtmd_input_chunk_get_n_pos(chunk),
+    )

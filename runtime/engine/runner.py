@@ -1,0 +1,292 @@
+"""One step after the other: what the scheduler plans, llama.cpp computes; then sample, detokenise, tell the sinks.
+
+Everything here happens on the engine's thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from runtime.engine import llama
+from runtime.engine.cache import Cache, Operation, Share
+from runtime.engine.detokenize import Detokenizer, Emission
+from runtime.engine.llama import ABORTED, MAX_SEQUENCE_IDS, NO_ROOM, OK, Context, ImageBatch, Model, TextBatch
+from runtime.engine.request import Failed, Finished, FinishReason, Piece, Started
+from runtime.engine.sampling import Sampler, seed_of, temperature_of
+from runtime.engine.scheduler import Images, Scheduler, Slice
+from runtime.engine.sequence import ImageSpan, Request, Sequence
+from runtime.errors import AIError, EngineError
+
+log = logging.getLogger(__name__)
+
+BATCH = 512
+RESIDENTS = 64
+LONG = 32
+"""Tokens of one sequence in a batch from which on a cancel stops the batch, instead of waiting for its end."""
+FIRST_SLICE, SMALLEST_SLICE = 64, 16
+SLICE_SECONDS, SLICE_SECONDS_ALONE = 0.1, 0.5
+"""How long a slice of prefill may take, while streams run and while none does."""
+
+
+class Runner:
+    """The state of all requests; `decode(batch, long)` runs one decode that a cancel of one of `long` may stop."""
+
+    def __init__(
+        self,
+        model: Model,
+        context: Context,
+        images: Images,
+        decode: Callable[[TextBatch | ImageBatch, set[Request]], int],
+        *,
+        cells: int,
+        max_sequences: int,
+    ) -> None:
+        residents = min(RESIDENTS, MAX_SEQUENCE_IDS - max_sequences)
+        self.cache = Cache(cells, slots=max_sequences, residents=residents)
+        self.scheduler = Scheduler(self.cache, images, max_sequences=max_sequences, batch=BATCH)
+        self.faults = 0
+        """How often the books and llama.cpp's memory disagreed."""
+        self.generated = 0
+        self._model = model
+        self._context = context
+        self._decode = decode
+        self._batch = TextBatch(BATCH)
+        self._requests: dict[Request, None] = {}
+        self._pieces: dict[int, bytes] = {}
+        self._seconds_per_token: float | None = None
+        self._is_checked = True
+
+    @property
+    def n_open(self) -> int:
+        return len(self._requests)
+
+    def add(self, request: Request) -> None:
+        self._requests[request] = None
+        for sequence in request.sequences:
+            sequence.detokenizer = Detokenizer(request.params.stop)
+            sequence.sampler = self._sampler(sequence)
+        for sequence in request.sequences:
+            self.scheduler.add(sequence)
+
+    def cancel(self, request: Request) -> None:
+        if not request.is_closed:
+            request.events.clear()
+            self._close(request)
+
+    def deliver(self, key: str, result: object) -> None:
+        """An image's embeddings, or the error that it met."""
+        if isinstance(result, AIError):
+            for request in {s.request: None for s in self.scheduler.wanting(key)}:
+                self.fail(request, result)
+            self._flush()
+        else:
+            self.scheduler.deliver(key, result)
+
+    def fail(self, request: Request, error: AIError) -> None:
+        if not request.is_closed:
+            request.events.append(Failed(error))
+            self._close(request)
+
+    def fail_all(self, error: AIError) -> None:
+        for request in list(self._requests):
+            self.fail(request, error)
+            self._tell(request)
+
+    def reset(self, error: AIError) -> None:
+        """After a fault that nobody foresaw: every request fails, every cell is free."""
+        self.fail_all(error)
+        self.cache.clear()
+        self._context.clear()
+
+    def step(self) -> bool:
+        """False: there is nothing to do until a message comes."""
+        step = self.scheduler.schedule(self._budget())
+        if step.is_empty:
+            return False
+        self._is_checked = False
+        if step.text:
+            self._run_text(step.text)
+        if step.image is not None and not step.image[0].sequence.request.is_closed:
+            self._run_image(*step.image)
+        self._flush()
+        return True
+
+    def check(self) -> None:
+        """When idle: the books agree with themselves and with llama.cpp's memory, else start afresh."""
+        if self._is_checked or not self.scheduler.is_idle:
+            return
+        self._is_checked = True
+        self._apply()
+        try:
+            self.cache.check()
+            for holder in range(MAX_SEQUENCE_IDS):
+                held, there = self.cache.length(holder), self._context.last_position(holder)
+                assert (held > 0) == (there >= 0), f"id {holder} holds {held} cells, its last position is {there}"
+                assert there < held or not held, f"id {holder} holds {held} cells, its last position is {there}"
+        except AssertionError as e:
+            log.error("the KV cache's books are wrong, starting afresh: %s", e)
+            self.faults += 1
+            self.cache.clear()
+            self._context.clear()
+
+    def _run_text(self, pieces: tuple[Slice, ...]) -> None:
+        self._batch.clear()
+        rows: list[int] = []
+        for piece in pieces:
+            s = piece.sequence
+            tokens = s.tokens[piece.start : piece.end]
+            rows.append(self._batch.add(s.slot, tokens, s.prompt.position(piece.start), output=piece.samples))
+        if self._compute(self._batch, pieces):
+            for piece, row in zip(pieces, rows, strict=True):
+                if piece.samples and not piece.sequence.request.is_closed:
+                    self._sample(piece.sequence, row)
+
+    def _run_image(self, piece: Slice, span: ImageSpan) -> None:
+        s = piece.sequence
+        start = piece.start - span.start
+        rows = s.embeddings[span.image.key][start : start + piece.end - piece.start]
+        batch = ImageBatch(s.slot, rows, span.shape, start, span.position, output=piece.samples)
+        if self._compute(batch, (piece,)) and piece.samples:
+            self._sample(s, piece.end - piece.start - 1)
+
+    def _compute(self, batch: TextBatch | ImageBatch, pieces: tuple[Slice, ...]) -> bool:
+        self._apply()
+        long = {p.sequence.request for p in pieces if p.end - p.start >= LONG}
+        began = time.perf_counter()
+        result = self._decode(batch, long)
+        if result == OK:
+            self._measure(time.perf_counter() - began, [p.end - p.start for p in pieces])
+            for piece in pieces:
+                self.scheduler.computed(piece)
+            return True
+        for piece in pieces:
+            self.scheduler.undo(piece)
+        if result == ABORTED:
+            return False
+        if result == NO_ROOM:
+            log.error("llama.cpp has no room for %d tokens that the books have room for", len(pieces))
+            self.faults += 1
+            if self.cache.evict():
+                return False
+        for piece in pieces:
+            self.fail(piece.sequence.request, EngineError(f"llama.cpp could not evaluate the request (code {result})"))
+        return False
+
+    def _sample(self, s: Sequence, row: int) -> None:
+        request = s.request
+        if not request.is_started:
+            request.is_started = True
+            request.events.append(Started(s.n_cached))
+        try:
+            sampled = s.sampler.sample(self._context.logits(row), row)
+        except AIError as e:
+            self.fail(request, e)
+            return
+        except Exception as e:
+            log.exception("a token was not sampled")
+            self.fail(request, EngineError(f"a token was not sampled: {e}"))
+            return
+        self.generated += 1
+        s.tokens.append(sampled.token)
+        assert s.detokenizer is not None
+        is_end = sampled.token in self._model.ends and not request.params.ignore_eos
+        emission = Emission() if is_end else s.detokenizer.push(self._piece(sampled.token), sampled.logprob)
+        self._show(s, emission)
+        if emission.stop is not None:
+            self._finish(s, "stop", emission.stop)
+        elif is_end or s.n_completion >= s.max_tokens:
+            emission = s.detokenizer.finish()
+            self._show(s, emission)
+            self._finish(s, "stop" if is_end or emission.stop is not None else "length", emission.stop)
+
+    def _show(self, s: Sequence, emission: Emission) -> None:
+        if emission.text or emission.logprobs:
+            s.request.events.append(Piece(s.index, emission.text, emission.logprobs))
+
+    def _finish(self, s: Sequence, reason: FinishReason, stop: str | None) -> None:
+        s.request.events.append(Finished(s.index, reason, stop, s.n_completion))
+        self.scheduler.finish(s)
+        self._leave(s)
+        if all(other.is_done for other in s.request.sequences):
+            self._requests.pop(s.request)
+            s.request.is_closed = True
+            self._tell(s.request)
+
+    def _close(self, request: Request) -> None:
+        """What is not finished of it ends here."""
+        request.is_closed = True
+        for sequence in request.sequences:
+            if not sequence.is_done:
+                self.scheduler.drop(sequence)
+                self._leave(sequence)
+        self._requests.pop(request, None)
+        if request.events:
+            self._tell(request)
+
+    def _leave(self, s: Sequence) -> None:
+        s.is_done = True
+        s.sampler.close()
+        s.request.on_leave()
+        self._is_checked = False
+
+    def _tell(self, request: Request) -> None:
+        events, request.events = request.events, []
+        if not events:
+            return
+        try:
+            request.sink(events)
+        except Exception:
+            log.exception("a sink failed; its request is cancelled")
+            self.cancel(request)
+
+    def _flush(self) -> None:
+        for request in list(self._requests):
+            self._tell(request)
+
+    def _apply(self) -> None:
+        """Carry out in llama.cpp what the books have recorded."""
+        operations: list[Operation] = self.cache.operations
+        self.cache.operations = []
+        for operation in operations:
+            if isinstance(operation, Share):
+                self._context.copy(operation.source, operation.target, operation.end)
+            else:
+                self._context.remove(operation.target, operation.start)
+
+    def _sampler(self, s: Sequence) -> Sampler:
+        params = s.request.params
+        temperature = temperature_of(params)
+        chain = None
+        if temperature is not None:
+            chain = llama.Chain(
+                self._context,
+                temperature=temperature,
+                top_k=params.top_k,
+                top_p=params.top_p,
+                min_p=params.min_p,
+                seed=seed_of(params, s.index),
+            )
+        return Sampler(params, s.prompt.ids, chain=chain, piece=self._piece, mask=s.mask)
+
+    def _piece(self, token: int) -> bytes:
+        piece = self._pieces.get(token)
+        if piece is None:
+            piece = self._pieces[token] = self._model.piece(token)
+        return piece
+
+    def _budget(self) -> int:
+        """Tokens of prefill for the next slice. A power of two: fewer batch shapes, so fewer ways to round."""
+        if self._seconds_per_token is None:
+            return FIRST_SLICE
+        is_streaming = any(s.n_computed >= s.n_prompt for s in self.scheduler.running)
+        tokens = (SLICE_SECONDS if is_streaming else SLICE_SECONDS_ALONE) / self._seconds_per_token
+        return BATCH if tokens >= BATCH else max(SMALLEST_SLICE, 1 << max(0, int(tokens).bit_length() - 1))
+
+    def _measure(self, seconds: float, sizes: list[int]) -> None:
+        if max(sizes) < SMALLEST_SLICE:
+            return
+        each = seconds / sum(sizes)
+        before = self._seconds_per_token
+        self._seconds_per_token = each if before is None else 0.7 * before + 0.3 * each

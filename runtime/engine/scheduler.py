@@ -1,0 +1,287 @@
+"""Who computes what in the next step: admission, fairness, cells, preemption. Never sees a tensor.
+
+A step computes at most one batch of tokens (every decoding sequence first, then a slice of waiting prompts) and one
+slice of image embeddings. Decoding is prefill of one token: each sequence has tokens and a count of those computed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from runtime.engine.cache import Cache, Drop, Match, common_prefix
+from runtime.engine.request import Image
+from runtime.engine.sequence import ImageSpan, Sequence
+
+WORTH_WAITING = 16
+"""Tokens that another sequence is about to compute, for which a request with the same prefix waits."""
+HEADROOM = 8
+"""Cells that a running sequence is granted beyond its prompt when another one asks to be admitted."""
+
+
+class Images(Protocol):
+    """Where embeddings come from."""
+
+    def fetch(self, image: Image) -> Any | None:
+        """The embeddings, or None: they will be delivered by `Scheduler.deliver`."""
+
+    def forget(self, key: str) -> None:
+        """One of those who asked no longer wants it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Tokens `start` … `end` of a sequence; `samples`: they are its last ones, the next token follows from them."""
+
+    sequence: Sequence
+    start: int
+    end: int
+    samples: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What the engine does next; nothing: it may sleep until a message comes."""
+
+    text: tuple[Slice, ...] = ()
+    image: tuple[Slice, ImageSpan] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.text and self.image is None
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    """Sequences that wait: the preempted first, then callers in turn, each one's own in their order."""
+
+    preempted: list[Sequence] = field(default_factory=list)
+    callers: dict[str, deque[Sequence]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.preempted) + sum(map(len, self.callers.values()))
+
+    def __iter__(self) -> Iterator[Sequence]:
+        yield from sorted(self.preempted, key=lambda s: s.arrival)
+        queues = [list(queue) for queue in self.callers.values()]
+        for depth in range(max(map(len, queues), default=0)):
+            yield from (queue[depth] for queue in queues if depth < len(queue))
+
+    def add(self, sequence: Sequence) -> None:
+        self.callers.setdefault(sequence.request.caller, deque()).append(sequence)
+
+    def remove(self, sequence: Sequence, *, turn: bool = False) -> bool:
+        """`turn`: its caller has been served, and is the last one in the next round."""
+        if sequence in self.preempted:
+            self.preempted.remove(sequence)
+            return True
+        caller = sequence.request.caller
+        queue = self.callers.get(caller, deque())
+        if sequence not in queue:
+            return False
+        queue.remove(sequence)
+        if turn or not queue:
+            del self.callers[caller]
+        if turn and queue:
+            self.callers[caller] = queue
+        return True
+
+
+class Scheduler:
+    """Owned by the engine's thread."""
+
+    def __init__(self, cache: Cache, images: Images, *, max_sequences: int, batch: int) -> None:
+        self.cache = cache
+        self.running: list[Sequence] = []
+        self.waiting = _Waiting()
+        self.preemptions = 0
+        self._images = images
+        self._max_sequences = max_sequences
+        self._batch = batch
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.running and not len(self.waiting)
+
+    def add(self, sequence: Sequence) -> None:
+        """Queue it, and have its images encoded while it waits; those that the cache holds already are spared."""
+        self.waiting.add(sequence)
+        cached = self._match(sequence)
+        for span in sequence.prompt.images:
+            if span.end > cached.n:
+                self._want(sequence, span)
+
+    def deliver(self, key: str, embeddings: Any) -> None:
+        """An image is ready."""
+        for sequence in [*self.running, *self.waiting]:
+            if key in sequence.wanted:
+                sequence.wanted.discard(key)
+                sequence.embeddings[key] = embeddings
+
+    def wanting(self, key: str) -> list[Sequence]:
+        return [s for s in [*self.running, *self.waiting] if key in s.wanted]
+
+    def schedule(self, budget: int) -> Step:
+        """The next step, with at most `budget` tokens of prefill in each of its two parts."""
+        self._admit()
+        self._make_room()
+        text = [_slice(s, len(s.tokens)) for s in self.running if _is_decoding(s)]
+        image: tuple[Slice, ImageSpan] | None = None
+        planned = len(text)
+        budget_text = min(budget, self._batch - planned)
+        for sequence in sorted(self.running, key=lambda s: s.arrival):
+            span = sequence.pending_image()
+            if _is_decoding(sequence) or sequence.is_blocked() or (span and image):
+                continue
+            end, most = (_run_end(sequence), budget_text) if span is None else (span.end, min(budget, self._batch))
+            n = self._grant(min(end - sequence.n_computed, most), planned)
+            if n <= 0:
+                continue
+            planned += n
+            piece = _slice(sequence, sequence.n_computed + n)
+            if span is None:
+                budget_text -= n
+                text.append(piece)
+            else:
+                image = piece, span
+        return Step(tuple(text), image)
+
+    def computed(self, piece: Slice) -> None:
+        """The slice is in llama.cpp's cache."""
+        sequence = piece.sequence
+        self.cache.extend(sequence.slot, sequence.tokens[piece.start : piece.end])
+        sequence.n_computed = piece.end
+        span = sequence.prompt.image_at(piece.start)
+        if span is not None and piece.end >= span.end:
+            still = {s.image.key for s in sequence.prompt.images if s.start >= piece.end}
+            if span.image.key not in still:
+                sequence.embeddings.pop(span.image.key, None)
+
+    def undo(self, piece: Slice) -> None:
+        """The slice was not computed. llama.cpp may have dropped more than it: an image begins anew, as all its
+        cells share a position; what remains of a run of text is dropped here."""
+        sequence = piece.sequence
+        n = sequence.prompt.edge(piece.start)
+        position = sequence.prompt.position(n)
+        self.cache.truncate(sequence.slot, n, position)
+        self.cache.operations.append(Drop(sequence.slot, position))
+        sequence.n_computed = n
+
+    def finish(self, sequence: Sequence) -> None:
+        """It has all its tokens; what it computed stays for later requests."""
+        self.running.remove(sequence)
+        self.cache.keep(sequence.slot, sequence.tokens[: sequence.n_computed])
+        self._leave(sequence)
+
+    def drop(self, sequence: Sequence) -> None:
+        """Cancelled or failed, wherever it is: its cells are free at once."""
+        if sequence in self.running:
+            self.running.remove(sequence)
+            self.cache.release(sequence.slot)
+        else:
+            self.waiting.remove(sequence)
+        self._leave(sequence)
+
+    def _leave(self, sequence: Sequence) -> None:
+        sequence.slot = -1
+        for key in sequence.wanted:
+            self._images.forget(key)
+        sequence.wanted.clear()
+        sequence.embeddings.clear()
+
+    def _admit(self) -> None:
+        for sequence in list(self.waiting):
+            if len(self.running) >= self._max_sequences or not self.cache.n_free_slots:
+                return
+            match = self._match(sequence)
+            if self._is_about_to_come(sequence, match.n) or not self._has_image(sequence, match.n):
+                continue
+            needed = len(sequence.tokens) - match.n + HEADROOM * len(self.running)
+            promised = sum(s.n_pending for s in self.running)
+            if self.running and self.cache.available(match) - promised < needed:
+                # first come, first served: nobody smaller overtakes it
+                return
+            self._start(sequence, match)
+
+    def _start(self, sequence: Sequence, match: Match) -> None:
+        self.waiting.remove(sequence, turn=True)
+        sequence.slot = self.cache.open(match, sequence.prompt.position(match.n))
+        sequence.n_computed = sequence.n_cached = match.n
+        self.running.append(sequence)
+
+    def _match(self, sequence: Sequence) -> Match:
+        """What the cache has of it: no part of an image, and not its last token, whose logits are needed."""
+        match = self.cache.match(sequence.tokens)
+        n = sequence.prompt.edge(min(match.n, len(sequence.tokens) - 1))
+        return self.cache.cut(match, n)
+
+    def _is_about_to_come(self, sequence: Sequence, cached: int) -> bool:
+        """Another sequence is computing a longer prefix of this one right now: it pays to wait for it."""
+        for other in self.running:
+            if other.n_computed >= other.n_prompt:
+                continue
+            common = common_prefix(other.tokens, 0, sequence.tokens, 0)
+            common = sequence.prompt.edge(min(common, other.n_prompt, len(sequence.tokens) - 1))
+            worth = 1 if other.request is sequence.request else WORTH_WAITING
+            if common - max(cached, other.n_computed) >= worth:
+                return True
+        return False
+
+    def _has_image(self, sequence: Sequence, n: int) -> bool:
+        """Whether the image that comes first after `n` cached tokens is ready (or there is none); asks for all."""
+        ready = [self._want(sequence, span) for span in sequence.prompt.images if span.start >= n]
+        return not ready or ready[0]
+
+    def _want(self, sequence: Sequence, span: ImageSpan) -> bool:
+        key = span.image.key
+        if key in sequence.embeddings:
+            return True
+        if key in sequence.wanted:
+            return False
+        embeddings = self._images.fetch(span.image)
+        if embeddings is None:
+            sequence.wanted.add(key)
+            return False
+        sequence.embeddings[key] = embeddings
+        return True
+
+    def _make_room(self) -> None:
+        """A cell for every decoding sequence, or for one prompt to go on: residents leave, then the newest waits."""
+        while self.running:
+            decoding = sum(map(_is_decoding, self.running))
+            needed = decoding or int(any(not s.is_blocked() for s in self.running))
+            if self.cache.free >= needed or not (self.cache.evict() or self._preempt()):
+                return
+
+    def _preempt(self) -> bool:
+        if len(self.running) < 2:
+            return False
+        newest = max(self.running, key=lambda s: s.arrival)
+        self.running.remove(newest)
+        self.cache.release(newest.slot)
+        newest.slot, newest.n_computed = -1, 0
+        self.waiting.preempted.append(newest)
+        self.preemptions += 1
+        return True
+
+    def _grant(self, n: int, planned: int) -> int:
+        """How many of `n` cells a prompt's next slice gets besides those planned; residents make way for it."""
+        while self.cache.free - planned < n and self.cache.evict():
+            pass
+        return min(n, self.cache.free - planned)
+
+
+def _slice(sequence: Sequence, end: int) -> Slice:
+    return Slice(sequence, sequence.n_computed, end, samples=end == len(sequence.tokens))
+
+
+def _run_end(sequence: Sequence) -> int:
+    """Where the run of text that comes next ends: at an image, or with the last token."""
+    end = sequence.prompt.text_end(sequence.n_computed)
+    return len(sequence.tokens) if end >= sequence.n_prompt else end
+
+
+def _is_decoding(sequence: Sequence) -> bool:
+    return sequence.n_pending == 1 and sequence.pending_image() is None

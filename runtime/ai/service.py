@@ -31,6 +31,8 @@ from runtime.errors import (
 )
 
 FetchImage = Callable[[str], Awaitable[bytes]]
+__all__ = ["Completion", "Service"]
+
 NEVER = -1e9
 """A logit bias that rules a token out."""
 

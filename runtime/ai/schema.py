@@ -32,7 +32,8 @@ def _object(required: list[str], **properties: Schema) -> Schema:
 
 
 def _when(key: str, value: str, then: Schema) -> Schema:
-    return {"if": {"required": [key], "properties": {key: {"const": value}}}, "then": then}
+    # the type, too: `required` says nothing of what is no object
+    return {"if": {"type": "object", "required": [key], "properties": {key: {"const": value}}}, "then": then}
 
 
 _TEXT = {"type": "string"}

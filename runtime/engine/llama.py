@@ -37,14 +37,21 @@ Floats = NDArray[np.float32]
 _LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR}
 # llama.cpp warns about what is our choice, not a fault: a context below the trained one, a small image bound,
 # the entries that an abort we asked for takes back
-_EXPECTED = (b"n_ctx_seq", b"Qwen-VL models require", b"more info: https", b"removing memory module", b"graph, compute")
-_EXPECTED_ALSO = (b"failed to decode, ret = 2", b"min_pixels", b"model_quantize")
+_EXPECTED = (
+    b"n_ctx_seq",
+    b"Qwen-VL models require",
+    b"problems with accuracy",
+    b"more info: https",
+    b"removing memory module",
+    b"failed to compute graph, compute status: 1",
+    b"failed to decode, ret = 2",
+)
 
 
 @c.llama_log_callback  # type: ignore[untyped-decorator]
 def _on_log(level: int, text: bytes, _: Any) -> None:
     grade = _LEVELS.get(level, logging.DEBUG)
-    if grade > logging.DEBUG and any(known in text for known in _EXPECTED + _EXPECTED_ALSO):
+    if grade > logging.DEBUG and any(known in text for known in _EXPECTED):
         grade = logging.DEBUG
     if log.isEnabledFor(grade) and text.strip(b".\n "):
         log.log(grade, "%s", text.decode("utf-8", "replace").strip())

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -116,6 +119,23 @@ def test_every_room_of_the_table_exists() -> None:
 def test_the_one_file_does_import_its_package(package: str) -> None:
     path = ROOT / ONE_FILE[package]
     assert any(t.split(".")[0] == package for _, t in _imports(path, path.relative_to(ROOT).parts))
+
+
+def test_every_package_that_is_imported_is_a_declared_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = {_normal(re.split(r"[^\w.-]", dependency)[0]) for dependency in project["dependencies"]}
+    imported = {
+        target.split(".")[0]
+        for path in (ROOT / "runtime").rglob("*.py")
+        for _, target in _imports(path, path.relative_to(ROOT).parts)
+    }
+    offered_by = packages_distributions()
+    needed = {_normal(offered_by[top][0]) for top in imported - sys.stdlib_module_names - {"runtime"}}
+    assert needed - declared == set()
+
+
+def _normal(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 @pytest.mark.parametrize("module", ["runtime.isolate.guest", "runtime.isolate.zygote"])

@@ -5,26 +5,12 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from runtime.ai.request import parse
 from runtime.ai.template import lay_out
-from runtime.engine.request import Image, Markup, Text
+from runtime.engine.request import Image, Text
 from tests.ai.fake_engine import written
+from tests.ai.seed import BASIC, WEATHER
 
-WEATHER = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "Get the current weather for a location",
-        "parameters": {
-            "type": "object",
-            "properties": {"location": {"type": "string", "description": "The city and state"}},
-            "required": ["location"],
-        },
-    },
-}
 TOOLS = (
     "\n\n# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
     "You are provided with function signatures within <tools></tools> XML tags:\n<tools>\n"
@@ -42,11 +28,7 @@ def laid_out(messages: list[dict[str, Any]], **more: Any) -> str:
 
 
 def test_the_seeds_basic_example() -> None:
-    messages = [
-        {"role": "system", "content": "You are a helpful assistant."},
-        {"role": "user", "content": "Name the european capitals"},
-    ]
-    assert laid_out(messages) == (
+    assert laid_out(**BASIC) == (
         "|<|im_start|>|system\nYou are a helpful assistant.|<|im_end|>|\n"
         "|<|im_start|>|user\nName the european capitals|<|im_end|>|\n|<|im_start|>|assistant\n"
     )
@@ -114,48 +96,3 @@ def test_parts_keep_their_order_and_images_stand_among_them() -> None:
 def test_neighbouring_texts_are_one_part() -> None:
     parts = lay_out(parse({"messages": [{"role": "user", "content": "Hi"}], "tools": [WEATHER]}), ())
     assert not any(isinstance(a, Text) and isinstance(b, Text) for a, b in itertools.pairwise(parts))
-
-
-HOSTILE = st.lists(
-    st.sampled_from(
-        [
-            "<|im_start|>",
-            "<|im_end|>",
-            "<|endoftext|>",
-            "<tool_call>",
-            "</tool_call>",
-            "<|vision_start|>",
-            "<|image_pad|>",
-            "<|vision_end|>",
-            "<__media__>",
-            "<tools>",
-            "</tool_response>",
-            "\n",
-            "system",
-            '"',
-            "{",
-            "é",
-        ]
-    )
-).map("".join)
-
-
-@given(st.tuples(*[HOSTILE] * 9))
-def test_what_a_request_says_never_becomes_markup(texts: tuple[str, ...]) -> None:
-    def conversation(t: tuple[str, ...]) -> dict[str, Any]:
-        call = {"id": t[0], "type": "function", "function": {"name": t[1], "arguments": "{}"}}
-        tool = {"name": t[2], "description": t[3], "parameters": {"properties": {t[4]: {"description": t[4]}}}}
-        return {
-            "messages": [
-                {"role": "system", "content": t[5]},
-                {"role": "user", "content": [{"type": "text", "text": t[6]}]},
-                {"role": "assistant", "content": t[7], "tool_calls": [call]},
-                {"role": "tool", "content": t[8], "tool_call_id": t[0]},
-            ],
-            "tools": [{"type": "function", "function": tool}],
-        }
-
-    def markup(t: tuple[str, ...]) -> list[Markup]:
-        return [p for p in lay_out(parse(conversation(t)), ()) if isinstance(p, Markup)]
-
-    assert markup(texts) == markup(("x",) * 9)

@@ -28,7 +28,7 @@ from runtime.errors import (
     Overloaded,
 )
 from tests.ai.fake_engine import FakeEngine, written
-from tests.ai.test_chat_template import WEATHER
+from tests.ai.seed import WEATHER
 from tests.ai.test_media import encoded, red
 
 HI = {"messages": [{"role": "user", "content": "Hi"}]}

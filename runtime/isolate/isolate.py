@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
 from runtime import wire
 from runtime.errors import WireError
+from runtime.isolate.conduit import Conduit
 
 QUEUE_BYTES = 256 * 1024
 """Bytes received and not yet taken after which the isolate has to wait."""
@@ -38,13 +39,17 @@ class Exit:
         return Exit(os.WEXITSTATUS(message.status), None, message.cpu_ms, message.max_rss_kb)
 
 
-class Isolate(asyncio.Protocol):
-    """One isolate, used once. It is the protocol of its own socket."""
+class Isolate:
+    """One isolate, used once."""
 
-    def __init__(self, number: int, *, session: int, cpu_ms: int, on_ready: Callable[[Isolate], None]) -> None:
+    def __init__(
+        self, number: int, sock: socket.socket, *, session: int, cpu_ms: int, on_ready: Callable[[Isolate], None]
+    ) -> None:
         self.number = number
         self.pid = 0
         """0 until the zygote has told it."""
+        self.is_taken = False
+        """It has an owner, who will close it."""
         self._loop = asyncio.get_running_loop()
         self._session = session
         self._cpu_ms = cpu_ms
@@ -54,24 +59,19 @@ class Isolate(asyncio.Protocol):
         self._is_killed = False
         self._decoder = wire.Decoder(wire.FROM_ISOLATE)
         self._messages: deque[tuple[wire.Message, int]] = deque()
-        self._queued = 0
-        self._is_paused = False
+        self.queued_bytes = 0
+        self.is_paused = False
         self._fault: WireError | None = None
         self._is_eof = False
         self._news: asyncio.Future[None] | None = None
-        self._can_write = asyncio.Event()
-        self._can_write.set()
-        self._transport: asyncio.Transport | None = None
         self._exit: asyncio.Future[Exit] = self._loop.create_future()
         self._watch: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._conduit = Conduit(sock, self._receive, self._end_of_stream)
 
-    # The socket: called by the loop.
+    # The socket: called by its conduit.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass
-
-    def data_received(self, data: bytes) -> None:
+    def _receive(self, data: bytes) -> None:
         if self._fault is not None:
             return
         try:
@@ -87,24 +87,17 @@ class Isolate(asyncio.Protocol):
                 continue
             size = len(getattr(message, "data", b"")) + 256
             self._messages.append((message, size))
-            self._queued += size
-        if self._queued > QUEUE_BYTES and not self._is_paused and self._transport is not None:
-            self._is_paused = True
-            self._transport.pause_reading()
+            self.queued_bytes += size
+        if self.queued_bytes > QUEUE_BYTES and not self.is_paused:
+            self.is_paused = True
+            self._conduit.pause_reading()
         self._wake()
 
-    def eof_received(self) -> bool:
-        self._end_of_stream()
-        return True  # what is still to be written may be, until aclose
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end_of_stream()
-
-    def pause_writing(self) -> None:
-        self._can_write.clear()
-
-    def resume_writing(self) -> None:
-        self._can_write.set()
+    def _end_of_stream(self) -> None:
+        if not self._exit.done() and self._deadline is None:
+            self._deadline = self._loop.call_later(LINGER_S, self.kill)  # without its socket it has nothing left to do
+        self._is_eof = True
+        self._wake()
 
     # The zygote: called by its host side.
 
@@ -136,6 +129,8 @@ class Isolate(asyncio.Protocol):
                 timer.cancel()
         if not self._exit.done():
             self._exit.set_result(end)
+        if not self.is_taken:
+            self.close_socket()
 
     # The gateway.
 
@@ -145,13 +140,10 @@ class Isolate(asyncio.Protocol):
 
     async def send(self, message: wire.Message) -> None:
         """Send, waiting while too much is under way. To an isolate that is gone nothing is sent: `receive` tells."""
-        if self._transport is None or self._transport.is_closing() or self._is_eof:
-            return
         if isinstance(message, wire.Invoke):
             self._watch_cpu()
-        self._transport.write(wire.encode(message))
-        if not self._can_write.is_set():
-            await self._can_write.wait()
+        self._conduit.write(wire.encode(message))
+        await self._conduit.drain()
 
     async def receive(self) -> wire.Message | None:
         """The next message; None when the isolate has ended. Raises WireError for what is no message."""
@@ -166,10 +158,10 @@ class Isolate(asyncio.Protocol):
             finally:
                 self._news = None
         message, size = self._messages.popleft()
-        self._queued -= size
-        if self._is_paused and self._queued <= QUEUE_BYTES // 2 and self._transport is not None:
-            self._is_paused = False
-            self._transport.resume_reading()
+        self.queued_bytes -= size
+        if self.is_paused and self.queued_bytes <= QUEUE_BYTES // 2:
+            self.is_paused = False
+            self._conduit.resume_reading()
         return message
 
     def kill(self) -> None:
@@ -199,20 +191,11 @@ class Isolate(asyncio.Protocol):
         await self.exited()
 
     def close_socket(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-        self._end_of_stream()
+        self._conduit.close()
 
     def _tell_ready(self) -> None:
         if self._is_ready and self.pid:
             self._on_ready(self)
-
-    def _end_of_stream(self) -> None:
-        if not self._is_eof and not self._exit.done():
-            self._deadline = self._loop.call_later(LINGER_S, self.kill)  # without its socket it has nothing left to do
-        self._is_eof = True
-        self._can_write.set()
-        self._wake()
 
     def _wake(self) -> None:
         if self._news is not None and not self._news.done():

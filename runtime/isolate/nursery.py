@@ -58,6 +58,10 @@ class Nursery:
         """It has loaded the module and can fork."""
         return self._loaded.done() and self.failure is None and not self._is_dead
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     async def load(self) -> None:
         """Start the process and wait until the module is loaded, or is known not to load: `failure`."""
         self._start()
@@ -112,19 +116,18 @@ class Nursery:
     def _write_output(self, level: str, text: str) -> None:
         self._on_output(self._function.name, level, text)
 
-    async def fork(self, number: int, on_ready: Callable[[Isolate], None]) -> Isolate:
+    def fork(self, number: int, on_ready: Callable[[Isolate], None]) -> Isolate:
         """Have an isolate forked; `on_ready` is told when it waits for its invocation."""
-        isolate = Isolate(number, session=self._process.pid, cpu_ms=self._function.limits.cpu_ms, on_ready=on_ready)
         ours, theirs = socket.socketpair()
         with theirs:
             self._temp.add(number)
+            cpu_ms = self._function.limits.cpu_ms
+            isolate = Isolate(number, ours, session=self._process.pid, cpu_ms=cpu_ms, on_ready=on_ready)
             self.isolates[number] = isolate
             isolate.add_end_callback(self._forget)
-            await self._loop.connect_accepted_socket(lambda: isolate, ours)
             try:
                 socket.send_fds(self._control, [wire.encode(wire.Fork(isolate=number))], [theirs.fileno()])
             except OSError:  # it is dead, or so stuck that its socket is full
-                isolate.close_socket()
                 isolate.ended(Exit(None, None))
                 self.end()
         return isolate

@@ -45,7 +45,8 @@ class Pool:
         self._on_output = on_output
         self._numbers = itertools.count(1)
         self._temp: TempRoot | None = None
-        self._nursery: Nursery | None = None
+        self.nursery: Nursery | None = None
+        """The zygote of the moment; the last one that was started."""
         self._warm: deque[Isolate] = deque()
         self._forking: set[int] = set()
         self._waiting: deque[asyncio.Future[Isolate]] = deque()
@@ -58,7 +59,12 @@ class Pool:
     @property
     def handlers(self) -> list[str]:
         """`fetch`, `scheduled`: those that the module has."""
-        return list(self._nursery.handlers) if self._nursery is not None else []
+        return list(self.nursery.handlers) if self.nursery is not None else []
+
+    @property
+    def is_full(self) -> bool:
+        """As many isolates are warm as are wanted."""
+        return len(self._warm) >= self._target
 
     async def start(self) -> None:
         """Load the module. One that does not load makes the pool "failed", and raises nothing."""
@@ -76,13 +82,16 @@ class Pool:
         while self._warm:
             isolate = self._warm.popleft()
             if isolate.is_alive:
+                isolate.is_taken = True
                 self._refill()
                 return isolate
         future: asyncio.Future[Isolate] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         self._refill()
         try:
-            return await future
+            isolate = await future
+            isolate.is_taken = True
+            return isolate
         except asyncio.CancelledError:
             if future.done() and not future.cancelled() and future.exception() is None:
                 self._ready(future.result())  # it came just now: the next one in line has it
@@ -96,7 +105,7 @@ class Pool:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         async with self._lock:
-            nursery, self._nursery = self._nursery, None
+            nursery, self.nursery = self.nursery, None
             if nursery is not None:
                 await nursery.aclose()
             if self._temp is not None:
@@ -116,7 +125,7 @@ class Pool:
         await nursery.load()
         for warning in nursery.warnings:
             self._on_output(self.name, "warning", warning)
-        old, self._nursery = self._nursery, nursery
+        old, self.nursery = self.nursery, nursery
         self.failure = nursery.failure
         self._started_at = asyncio.get_running_loop().time()
         spare, self._warm = self._warm, deque()
@@ -143,7 +152,7 @@ class Pool:
             raise
 
     def _on_death(self, nursery: Nursery) -> None:
-        if nursery is self._nursery and self.state == "ready":
+        if nursery is self.nursery and self.state == "ready":
             self.state = "restarting"
             self._on_output(self.name, "error", "the zygote died; it is started again")
             self._warm.clear()
@@ -159,27 +168,23 @@ class Pool:
             self._back_off = min(self._back_off * 2, LAST_BACK_OFF_S)
         await asyncio.sleep(self._back_off)
         async with self._lock:
-            if self._nursery is dead and self.state == "restarting":
+            if self.nursery is dead and self.state == "restarting":
                 await self._load()
 
     def _refill(self) -> None:
         """Have as many isolates forked as are wanted and not yet under way."""
-        nursery = self._nursery
+        nursery = self.nursery
         if nursery is None or not nursery.is_alive or self.state != "ready":
             return
         wanted = self._target + len(self._waiting) - len(self._warm) - len(self._forking)
         for _ in range(min(wanted, FORKS_AT_ONCE - len(self._forking))):
             number = next(self._numbers)
             self._forking.add(number)
-            self._spawn(self._fork(nursery, number))
-
-    async def _fork(self, nursery: Nursery, number: int) -> None:
-        isolate = await nursery.fork(number, self._ready)
-        isolate.add_end_callback(self._ended)
+            nursery.fork(number, self._ready).add_end_callback(self._ended)
 
     def _ready(self, isolate: Isolate) -> None:
         """An isolate waits for its invocation: give it to who has waited longest."""
-        nursery = self._nursery
+        nursery = self.nursery
         if nursery is None or nursery.isolates.get(isolate.number) is not isolate:
             isolate.kill()  # of a zygote that has been replaced
             return
@@ -198,8 +203,8 @@ class Pool:
         if isolate.number in self._forking:
             self._forking.discard(isolate.number)
             self._stillborn += 1
-            if self._stillborn > STILLBORN and self._nursery is not None:
-                self._nursery.end()
+            if self._stillborn > STILLBORN and self.nursery is not None:
+                self.nursery.end()
                 return
         with contextlib.suppress(ValueError):
             self._warm.remove(isolate)

@@ -199,6 +199,7 @@ def main() -> None:
     sys.argv[1:] = []
     os.environ.clear()
     os.umask(0o077)
+    os.chdir("/")
     sandbox.die_with_parent(settings.parent)
     _preload()
     zygote = Zygote(control, settings)

@@ -1,0 +1,347 @@
+"""A function's life: starts, breaks, heals, is replaced, dies, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from runtime import wire
+from runtime.errors import FunctionError
+from runtime.isolate.pool import IsolateUnavailable, Pool
+from tests.isolate.host import Output, Reply, invoke, invoke_message, pool_of, run, settings, until, write
+
+OK = "async def fetch(request):\n    return 'ok'\n"
+SLEEPS = "import asyncio\nasync def fetch(request):\n    print('begun')\n    await asyncio.sleep(60)\n"
+
+
+def children(pid: int) -> list[int]:
+    """Living and unreaped processes below `pid`."""
+    found: list[int] = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            child = int(entry.parent.name)
+            found += [child, *children(child)]
+    return found
+
+
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def temporary() -> list[str]:
+    return sorted(str(p) for p in Path(tempfile.gettempdir()).glob(f"beira-{os.getpid()}-*/*"))
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts by /proc")
+
+
+def zygote_of(pool: Pool) -> int:
+    assert pool.nursery is not None
+    return pool.nursery.pid
+
+
+@needs_proc
+def test_500_invocations_leave_no_process_thread_descriptor_or_file(tmp_path: Path) -> None:
+    source = """
+    import os, tempfile
+    async def fetch(request):
+        if int(request.url.query["n"]) % 10 == 0:
+            tempfile.mkstemp()
+        if int(request.url.query["n"]) % 50 == 0:
+            os._exit(1)
+        return "ok"
+    """
+
+    def count(pool: Pool) -> list[object]:
+        zygote = zygote_of(pool)
+        warm = children(zygote)
+        return [
+            len(children(os.getpid())), len(warm), threading.active_count(), len(os.listdir("/proc/self/task")),
+            len(os.listdir(f"/proc/{zygote}/task")), descriptors(os.getpid()), descriptors(zygote), len(temporary()),
+        ]  # fmt: skip
+
+    async def work() -> None:
+        async with pool_of(write(tmp_path, source), warm=4) as pool:
+            numbers = iter(range(1, 501))
+
+            async def client() -> int:
+                answered = 0
+                for n in numbers:
+                    answered += (await invoke(pool, url=f"http://x/?n={n}")).is_complete
+                return answered
+
+            await client_once(pool)
+            await until(lambda: pool.is_full, "warm")
+            await until(lambda: len(temporary()) == 4, "folders removed")
+            before = count(pool)
+            assert sum(await asyncio.gather(*(client() for _ in range(8)))) == 490
+            await until(lambda: pool.is_full and count(pool) == before, f"as before: {before}")
+        assert children(os.getpid()) == []
+        assert temporary() == []
+
+    async def client_once(pool: Pool) -> None:
+        await invoke(pool, url="http://x/?n=50")  # whatever is made once is made now
+
+    open_before = descriptors(os.getpid())
+    run(work())
+    assert descriptors(os.getpid()) <= open_before + 1
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("x = nope\n", "functions/f.py:1: NameError"),
+        ("def fetch(:\n", "functions/f.py:1: SyntaxError"),
+        ("import os\nos._exit(7)\n", "ended in the import (exit status 7)"),
+        ("import os\nos.kill(os.getpid(), 9)\n", "ended in the import (SIGKILL)"),
+        ("import ctypes\nctypes.string_at(0)\n", "ended in the import (SIGSEGV)"),
+        ("while True: pass\n", "took more than 300 ms of CPU time"),
+        ("while True:\n    try:\n        while True: pass\n    except BaseException: pass\n", "300 ms of CPU time"),
+        ("x = bytearray(900 * 2**20)\n", "functions/f.py:1: MemoryError"),
+    ],
+)
+def test_a_module_that_does_not_load_fails_its_pool_and_says_why(tmp_path: Path, source: str, says: str) -> None:
+    async def work() -> None:
+        said: Output = []
+        async with pool_of(write(tmp_path, source), startup_cpu_ms=300, output=said) as pool:
+            assert pool.state == "failed"
+            assert pool.failure is not None
+            assert says in pool.failure.message
+            assert "\n" not in pool.failure.message
+            assert any(level == "error" for _, level, _ in said)
+            for _ in range(2):
+                with pytest.raises(FunctionError, match=r"f\.py"):
+                    await pool.acquire()
+            write(tmp_path, OK)
+            await pool.replace()
+            assert pool.state == "ready"
+            assert (await invoke(pool)).text == "ok"
+
+    run(work())
+
+
+def test_a_module_that_breaks_and_heals(tmp_path: Path) -> None:
+    async def work() -> None:
+        path = write(tmp_path, OK)
+        async with pool_of(path) as pool:
+            path.write_text("def fetch(:\n")
+            await pool.replace()
+            with pytest.raises(FunctionError, match="SyntaxError"):
+                await pool.acquire()
+            path.write_text(OK.replace("ok", "healed"))
+            await pool.replace()
+            assert (await invoke(pool)).text == "healed"
+
+    run(work())
+
+
+def test_replacing_loses_no_request(tmp_path: Path) -> None:
+    path = write(tmp_path, "async def fetch(request):\n    return '0'\n")
+
+    async def work() -> None:
+        async with pool_of(path, warm=2) as pool:
+            seen: list[int] = []
+            is_over = False
+
+            async def client() -> None:
+                while not is_over:
+                    reply = await invoke(pool)
+                    assert reply.is_complete, (reply.messages, reply.exit)
+                    seen.append(int(reply.text))
+
+            clients = [asyncio.create_task(client()) for _ in range(3)]
+            for version in range(1, 4):
+                path.write_text(f"async def fetch(request):\n    return '{version}'\n")
+                await pool.replace()
+                await until(lambda v=version: v in seen, "the new version answers")  # type: ignore[misc]
+            is_over = True
+            await asyncio.gather(*clients)
+            assert set(seen) == {0, 1, 2, 3}
+
+    run(work())
+
+
+def test_what_runs_while_the_module_is_replaced_ends_by_itself(tmp_path: Path) -> None:
+    source = "async def fetch(request):\n    return 'old ' + await request.text()\n"
+
+    async def work() -> None:
+        path = write(tmp_path, source)
+        async with pool_of(path) as pool:
+            old = zygote_of(pool)
+            isolate = await pool.acquire()
+            await isolate.send(invoke_message())
+            path.write_text(OK)
+            await pool.replace()
+            assert (await invoke(pool)).text == "ok"
+            await isolate.send(wire.Body(data=b"body"))
+            await isolate.send(wire.BodyEnd())
+            texts = []
+            while (message := await isolate.receive()) is not None:
+                texts += [message.data] if isinstance(message, wire.Chunk) else []
+            assert texts == [b"old body"]
+            await isolate.aclose()
+            await until(lambda: not Path(f"/proc/{old}").exists(), "the old zygote ends")
+
+    run(work())
+
+
+def test_a_zygote_that_dies_is_restarted_and_its_function_answers_at_once_meanwhile(tmp_path: Path) -> None:
+    async def work() -> None:
+        said: Output = []
+        async with pool_of(write(tmp_path, SLEEPS), output=said) as pool:
+            isolate = await pool.acquire()
+            await isolate.send(invoke_message())
+            assert isinstance(await isolate.receive(), wire.Log)
+            pid = isolate.pid
+            dead = zygote_of(pool)
+            os.kill(dead, signal.SIGKILL)
+            assert await isolate.receive() is None  # it went with its zygote
+            await isolate.exited()
+            await isolate.aclose()
+            await until(lambda: pool.state == "restarting", "noticed")
+            with pytest.raises(IsolateUnavailable):
+                await pool.acquire()
+            await until(lambda: pool.state == "ready", "restarted")
+            assert zygote_of(pool) != dead
+            again = await pool.acquire()
+            await again.send(invoke_message())
+            assert isinstance(await again.receive(), wire.Log)
+            await again.aclose()
+            assert any("zygote died" in text for _, _, text in said)
+            await until(lambda: not is_running(pid), "the isolate is gone")
+
+    run(work())
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_zygote_that_stops_answering_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with pool_of(write(tmp_path, OK)) as pool:
+            await until(lambda: pool.is_full, "warm")
+            os.kill(zygote_of(pool), signal.SIGSTOP)
+        assert pool.state == "closed"
+
+    run(work())
+    assert children(os.getpid()) == []
+
+
+def test_closing_with_invocations_in_flight_and_waiting(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with pool_of(write(tmp_path, SLEEPS), warm=2) as pool:
+            running = [await pool.acquire() for _ in range(5)]
+            for isolate in running:
+                await isolate.send(invoke_message())
+            waiting = asyncio.gather(*(pool.acquire() for _ in range(20)), return_exceptions=True)
+            await asyncio.sleep(0)
+            await pool.aclose()
+            for got in await waiting:
+                if isinstance(got, BaseException):
+                    assert isinstance(got, IsolateUnavailable)
+                else:
+                    await got.aclose()
+            for isolate in running:
+                assert (await isolate.exited()).signal == signal.SIGKILL
+                await isolate.aclose()
+            with pytest.raises(IsolateUnavailable):
+                await pool.acquire()
+            await pool.aclose()
+
+    before = descriptors(os.getpid()) if Path("/proc/self/fd").exists() else 0
+    run(work())
+    assert children(os.getpid()) == []
+    assert temporary() == []
+    assert not before or descriptors(os.getpid()) <= before + 1
+
+
+def test_acquire_that_is_canceled_loses_no_isolate(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with pool_of(write(tmp_path, OK), warm=1) as pool:
+            for _ in range(20):
+                tasks = [asyncio.create_task(pool.acquire()) for _ in range(3)]
+                await asyncio.sleep(0.002)
+                for task in tasks:
+                    task.cancel()
+                for got in await asyncio.gather(*tasks, return_exceptions=True):
+                    if not isinstance(got, BaseException):
+                        await got.aclose()
+            reply: Reply = await invoke(pool)
+            assert reply.text == "ok"
+
+    run(work())
+
+
+def test_acquire_before_the_module_is_loaded_waits_for_it(tmp_path: Path) -> None:
+    async def work() -> None:
+        pool = Pool(settings(write(tmp_path, OK)), on_output=lambda *_: None)
+        assert pool.state == "starting"
+        early = asyncio.create_task(invoke(pool))
+        await asyncio.sleep(0)
+        await pool.start()
+        assert (await early).text == "ok"
+        await pool.aclose()
+
+    run(work())
+
+
+def test_the_host_that_dies_takes_zygote_and_isolates_along(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    path = write(tmp_path, SLEEPS)
+    code = f"""
+import asyncio, os
+from pathlib import Path
+from tests.isolate.host import pool_of, invoke_message
+async def main():
+    async with pool_of(Path({str(path)!r})) as pool:
+        isolate = await pool.acquire()
+        await isolate.send(invoke_message())
+        await isolate.receive()
+        print(pool.nursery.pid, isolate.pid, flush=True)
+        os.kill(os.getpid(), 9)
+asyncio.run(main())
+"""
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=False)
+    pids = [int(word) for word in done.stdout.split()]
+    assert len(pids) == 2, done.stderr
+
+    async def work() -> None:
+        await until(lambda: not any(is_running(pid) for pid in pids), "gone with the host")
+
+    run(work())
+
+
+def test_threads_and_slow_imports_are_reported(tmp_path: Path) -> None:
+    said: Output = []
+    source = """
+    import threading, time
+    threading.Thread(target=time.sleep, args=(60,), daemon=True, name="left-over").start()
+    time.sleep(1.1)
+    def fetch(r): return "ok"
+    """
+
+    async def work() -> None:
+        async with pool_of(write(tmp_path, source), output=said) as pool:
+            assert (await invoke(pool)).text == "ok"
+
+    run(work())
+    warnings = " ".join(text for _, level, text in said if level == "warning")
+    assert "left-over" in warnings
+    assert "1.1 s to load" in warnings

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from runtime.ai.structured import Grammars, Vocabulary
 from runtime.catalog.catalog import Catalog
 from runtime.catalog.manifest import Manifest
 from runtime.engine.request import Part, Prompt, SamplingParams, Sink, Ticket, TokenMask
@@ -33,6 +34,7 @@ class Engine(Protocol):
         mask: Callable[[], TokenMask] | None = None,
     ) -> Ticket: ...
     def markup(self, name: str) -> int | None: ...
+    def vocabulary(self) -> Vocabulary: ...
     def close(self) -> None: ...
 
 
@@ -45,6 +47,7 @@ class Loaded:
 
     manifest: Manifest
     engine: Engine
+    grammars: Grammars
     seconds: float
     """How long it took to load."""
 
@@ -123,7 +126,7 @@ class Engines:
     async def _make(self, manifest: Manifest) -> Loaded:
         start = time.monotonic()
         engine = await asyncio.to_thread(self._make_engine, manifest)
-        return Loaded(manifest, engine, time.monotonic() - start)
+        return Loaded(manifest, engine, Grammars(engine), time.monotonic() - start)
 
 
 def _absent(manifest: Manifest) -> str:

@@ -12,7 +12,6 @@ from runtime.engine.request import SamplingParams
 from runtime.errors import InvalidRequest
 
 Role = Literal["system", "user", "assistant", "tool"]
-JsonSchema = Mapping[str, Any] | bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class ResponseFormat:
     """What the answer's text must be; `schema` only for json_schema."""
 
     type: Literal["text", "json_object", "json_schema"] = "text"
-    schema: JsonSchema | None = None
+    schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,7 +237,7 @@ SCHEMAS: dict[str, Schema] = {
                     ["name", "schema"],
                     name=_TEXT,
                     description=_optional("string"),
-                    schema={"type": ["object", "boolean"]},
+                    schema={"type": "object"},
                     strict=_optional("boolean"),
                 ),
             ),

@@ -8,20 +8,21 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from runtime.ai import media
-from runtime.ai.checks import refuse, shown
+from runtime.ai.checks import shown
 from runtime.ai.completion import Completion, Feed
-from runtime.ai.engines import Engine, Engines, Loaded, MakeEngine
+from runtime.ai.engines import Engines, Loaded, MakeEngine
 from runtime.ai.request import ChatRequest, ImageSource, parse
 from runtime.ai.response import Answer, Choice
+from runtime.ai.structured import is_constrained
 from runtime.ai.template import CALL, lay_out
 from runtime.ai.tool_calls import ToolCallParser
 from runtime.catalog.catalog import Catalog
 from runtime.catalog.manifest import Manifest
 from runtime.config import EngineSettings
-from runtime.engine.request import Image, Part, Prompt, SamplingParams
+from runtime.engine.request import Image, Prompt, SamplingParams
 from runtime.errors import (
     ContextLengthExceeded,
     EngineError,
@@ -30,6 +31,8 @@ from runtime.errors import (
     OutboundError,
 )
 
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 FetchImage = Callable[[str], Awaitable[bytes]]
 __all__ = ["Completion", "Service"]
 
@@ -103,14 +106,15 @@ class Service:
         loaded = await self._engines.get(manifest)
         _check_abilities(request, loaded)
         images = await self._images(request)
-        prompt = await self._prepare(loaded.engine, lay_out(request, images))
+        mask = await self._off_loop(loaded.grammars.mask, request) if is_constrained(request) else None
+        prompt = await self._off_loop(loaded.engine.prepare, lay_out(request, images))
         limit = min(manifest.context, loaded.engine.context)
         params = _params(request, loaded, prompt, limit)
         answer = Answer(
             name, _choices(request), prompt_tokens=prompt.n_tokens, should_report_usage=request.should_report_usage
         )
         feed = Feed(asyncio.get_running_loop())
-        ticket = loaded.engine.submit(prompt, params, feed.sink, n=request.n, caller=caller)
+        ticket = loaded.engine.submit(prompt, params, feed.sink, n=request.n, caller=caller, mask=mask)
         completion = Completion(
             answer,
             ticket,
@@ -128,8 +132,8 @@ class Service:
                 raise
         return completion
 
-    async def _prepare(self, engine: Engine, parts: Sequence[Part]) -> Prompt:
-        return await asyncio.get_running_loop().run_in_executor(self._tokenizers, engine.prepare, parts)
+    async def _off_loop(self, work: Callable[[_In], _Out], given: _In) -> _Out:
+        return await asyncio.get_running_loop().run_in_executor(self._tokenizers, work, given)
 
     async def _images(self, request: ChatRequest) -> Sequence[Image]:
         sources = request.images
@@ -202,10 +206,6 @@ class Service:
 
 def _check_abilities(request: ChatRequest, loaded: Loaded) -> None:
     name = loaded.manifest.id
-    if request.response_format.type != "text":
-        raise refuse("response_format.type", "is not supported yet: only text is", request.response_format.type)
-    if request.can_call_tools and request.tool_choice == "required":
-        raise refuse("tool_choice", "is not supported yet: only auto and none are", request.forced_tool or "required")
     if request.images and not (loaded.engine.has_vision and "vision" in loaded.manifest.capabilities):
         raise ImageError(f"{request.images[0].path}: the model {name!r} takes no images", param=request.images[0].path)
     if request.can_call_tools and "tools" not in loaded.manifest.capabilities:

@@ -205,7 +205,7 @@ BAD: list[tuple[Any, str]] = [
     ),
     ({**HI, "response_format": {"type": "json_schema"}}, "response_format.json_schema: is required"),
     (schema(), "response_format.json_schema.schema: is required"),
-    (schema(schema=3), "response_format.json_schema.schema: must be an object or a boolean, got 3"),
+    (schema(schema=3), "response_format.json_schema.schema: must be an object, got 3"),
     # known, and not supported
     ({**HI, "functions": []}, "functions: is not supported by this server, got []"),
     ({**HI, "audio": {"voice": "x"}}, "audio: is not supported by this server, got an object"),

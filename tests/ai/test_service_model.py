@@ -269,7 +269,7 @@ def test_a_required_call_is_made_with_valid_arguments(choice: Any) -> None:
 def test_a_strict_tool_gets_valid_arguments_when_the_model_calls_it() -> None:
     function = TOOLS["tools"][0]["function"]
     units = {**function["parameters"], "required": ["location", "unit"], "additionalProperties": False}
-    units["properties"] = {**units["properties"], "unit": {"enum": ["celsius"]}}
+    units["properties"] = {"location": {"type": "string", "maxLength": 9}, "unit": {"enum": ["celsius"]}}
     tools = [{"type": "function", "function": {**function, "parameters": units, "strict": True}}]
 
     async def body(ask: Ask) -> None:

@@ -23,7 +23,7 @@ from runtime.engine.engine import Engine
 from runtime.errors import ConfigError
 from runtime.gateway.app import App, Node
 from runtime.gateway.functions import Functions
-from runtime.gateway.reload import SHARED, changes
+from runtime.gateway.reload import SHARED, Changes
 from runtime.outbound import Outbound
 
 log = logging.getLogger("beira")
@@ -142,25 +142,29 @@ class Host:
         )
 
     async def _work(self, functions: Functions, service: Service, listener: socket.socket, work: Work) -> int:
-        await asyncio.gather(functions.start(), service.start())
-        if self.options.only is None:
-            for line in (*functions.lines(), *service.lines()):
-                _print(line)
-        host, port = listener.getsockname()[:2]
-        url = f"http://{_visible(host)}:{port}"
-        if not self.options.is_dev or self.options.only is not None:
-            return await work(url)
-        watching = asyncio.create_task(self._watch(functions))
+        options = self.options
+        touched = Changes(self.settings.root) if options.is_dev and options.only is None else None
         try:
-            return await work(url)
+            await asyncio.gather(functions.start(), service.start())
+            if options.only is None:
+                for line in (*functions.lines(), *service.lines()):
+                    _print(line)
+            host, port = listener.getsockname()[:2]
+            reloading = asyncio.create_task(self._reload(functions, touched)) if touched is not None else None
+            try:
+                return await work(f"http://{_visible(host)}:{port}")
+            finally:
+                if reloading is not None:
+                    reloading.cancel()
+                    await asyncio.gather(reloading, return_exceptions=True)
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            if touched is not None:
+                await touched.aclose()
 
-    async def _watch(self, functions: Functions) -> None:
+    async def _reload(self, functions: Functions, changes: Changes) -> None:
         """Development: serve what was saved, and say so."""
         root = self.settings.root
-        async for touched in changes(root):
+        async for touched in changes:
             try:
                 settings = config.load(root)
             except ConfigError as e:

@@ -23,6 +23,10 @@ def beira(*arguments: str, data: bytes | None = None) -> subprocess.CompletedPro
     )
 
 
+def ask(client: httpx.Client, path: str, codes: list[str]) -> None:
+    codes.append(client.get(path).json()["error"]["code"])
+
+
 def text(node: Node, path: str) -> str:
     return node.get(path).text
 
@@ -77,7 +81,7 @@ def test_no_request_is_lost_while_a_function_is_swapped(tmp_path: Path) -> None:
     seen: set[str] = set()
     stop = threading.Event()
 
-    def ask(node: Node) -> None:
+    def keep_asking(node: Node) -> None:
         with httpx.Client(base_url=node.url, timeout=30, trust_env=False) as client:
             while not stop.is_set():
                 answer = client.get("/hello")
@@ -86,7 +90,7 @@ def test_no_request_is_lost_while_a_function_is_swapped(tmp_path: Path) -> None:
                     failures.append(answer.text)
 
     with running(root) as node:
-        threads = [threading.Thread(target=ask, args=(node,)) for _ in range(3)]
+        threads = [threading.Thread(target=keep_asking, args=(node,)) for _ in range(3)]
         for thread in threads:
             thread.start()
         try:
@@ -97,7 +101,7 @@ def test_no_request_is_lost_while_a_function_is_swapped(tmp_path: Path) -> None:
             stop.set()
             for thread in threads:
                 thread.join()
-    assert failures == []
+        assert failures == [], node.log
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -115,14 +119,18 @@ async def fetch(request):
         below = children(node.pid)
         assert below
         with httpx.Client(base_url=node.url, timeout=30, trust_env=False) as client:
-            waiting = threading.Thread(target=lambda: pytest.raises(httpx.HTTPError, client.get, "/never"))
+            codes: list[str] = []
+            waiting = threading.Thread(target=ask, args=(client, "/never", codes))
             with client.stream("GET", "/endless") as answer:
-                next(answer.iter_bytes())
+                parts = answer.iter_bytes()
+                next(parts)
                 waiting.start()
-                until(lambda: len(children(node.pid)) > len(below) or True)
-                below |= children(node.pid)
+                below |= until(lambda: children(node.pid) - below)
                 assert node.stop(number) == 0
+                with pytest.raises(httpx.HTTPError):  # its head had been sent: it is cut, never ended as if whole
+                    list(parts)
             waiting.join()
+        assert codes == ["unavailable"]
         assert not [pid for pid in below if is_alive(pid)]
     assert "Traceback" not in node.log
 

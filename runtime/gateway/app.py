@@ -58,6 +58,9 @@ class App:
         self._work.add(task)
         try:
             await self._serve(exchange)
+        except asyncio.CancelledError:
+            if not self.is_draining:  # else it is ours, and uvicorn would log it as a fault
+                raise
         finally:
             self._work.discard(task)
 
@@ -82,8 +85,8 @@ class App:
             await asyncio.wait(set(self._work), timeout=grace_s)
         for invocation in list(self._invocations):
             invocation.end()
-        tails = {i.tail for i in self._invocations}
-        for task in self._work - tails:
+        await asyncio.gather(*(i.tail for i in self._invocations if i.tail is not None), return_exceptions=True)
+        for task in list(self._work):
             task.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
 

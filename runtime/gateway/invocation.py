@@ -97,9 +97,9 @@ class Invocation:
         self._spawn(self._say(wire.Abort()))
 
     def end(self) -> None:
-        """End it now, whatever it is doing."""
+        """The node stops: end it now, whatever it is doing."""
         if self.outcome is None and not self.exchange.is_finished:
-            self.outcome = Outcome.CANCELED
+            self.outcome, self._detail = Outcome.UNAVAILABLE, "the node is stopping"
         if self.tail is not None and not self.tail.done():
             self._isolate.kill()
 
@@ -304,8 +304,14 @@ class Invocation:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._finished)
         return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("[%s] an invocation failed in the host", self.exchange.request_id, exc_info=error)
+            self._isolate.kill()
 
     async def _refuse(self, outcome: Outcome, detail: str, trace: str = "") -> None:
         self.outcome, self._detail = outcome, detail

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import watchfiles
@@ -13,28 +12,45 @@ SHARED = "_"
 _SETTINGS = ("beira.toml", ".env")
 
 
-async def changes(root: Path) -> AsyncIterator[set[str]]:
-    """Names of the functions whose files changed, one set a burst of saves; SHARED where all may be concerned."""
-    folder = root / "functions"
-    queue: asyncio.Queue[set[str]] = asyncio.Queue()
-    watchers = [
-        asyncio.create_task(_watch(folder, queue, recursive=True)),
-        asyncio.create_task(_watch(root, queue, recursive=False)),
-    ]
-    try:
-        while True:
-            yield await queue.get()
-    finally:
-        for task in watchers:
+class Changes:
+    """Names of the functions whose files changed, one set a burst of saves; SHARED where all may be concerned.
+
+    Watches from the moment it is made, so that nothing saved while the functions are loading is missed.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._queue: asyncio.Queue[set[str]] = asyncio.Queue()
+        self._stop = asyncio.Event()
+        self._watchers = [
+            asyncio.create_task(self._watch(root / "functions", is_functions=True)),
+            asyncio.create_task(self._watch(root, is_functions=False)),
+        ]
+
+    def __aiter__(self) -> Changes:
+        return self
+
+    async def __anext__(self) -> set[str]:
+        touched = await self._queue.get()
+        while not self._queue.empty():
+            touched |= self._queue.get_nowait()
+        return touched
+
+    async def aclose(self) -> None:
+        """Stop watching."""
+        self._stop.set()
+        for task in self._watchers:
             task.cancel()
-        await asyncio.gather(*watchers, return_exceptions=True)
+        await asyncio.gather(*self._watchers, return_exceptions=True)
 
-
-async def _watch(folder: Path, queue: asyncio.Queue[set[str]], *, recursive: bool) -> None:
-    async for burst in watchfiles.awatch(folder, recursive=recursive, debounce=120, step=30, rust_timeout=1000):
-        touched = {_name(folder, Path(path), recursive) for _, path in burst} - {None}
-        if touched:
-            await queue.put({name for name in touched if name is not None})
+    async def _watch(self, folder: Path, *, is_functions: bool) -> None:
+        bursts = watchfiles.awatch(
+            folder, recursive=is_functions, stop_event=self._stop, debounce=120, step=30, rust_timeout=500
+        )
+        async for burst in bursts:
+            names = (_name(folder, Path(path), is_functions) for _, path in burst)
+            touched = {name for name in names if name is not None}
+            if touched:
+                await self._queue.put(touched)
 
 
 def _name(folder: Path, path: Path, is_functions: bool) -> str | None:

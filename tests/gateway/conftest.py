@@ -66,7 +66,12 @@ async def fetch(request):
     return Response(parts())
 """,
     "slow": "import asyncio\nasync def fetch(request):\n    await asyncio.sleep(0.3)\n    return 'done'",
-    "badhead": "async def fetch(request): return Response('x', status=299, headers={'content-length': '5'})",
+    "badhead": """
+async def fetch(request):
+    async def parts():
+        yield b"x"
+    return Response(parts(), headers={"content-length": "5"})
+""",
     "empty": "async def fetch(request): return Response(None, status=204)",
     "after": """
 import asyncio
@@ -94,6 +99,8 @@ async def fetch(request):
         {"role": "user", "content": "Hello"}])
 """,
     "badcall": """
+from runtime import AIError
+
 async def fetch(request):
     try:
         await AI.run("nobody", messages=[])

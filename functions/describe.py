@@ -7,7 +7,7 @@ async def fetch(request, env, ctx):
     kind = request.headers.get("content-type", "")
     if kind.startswith("multipart/form-data"):
         image = (await request.form())["image"]
-        kind, data = image.content_type, await image.read()
+        kind, data = image.content_type, await image.bytes()
     else:
         data = await request.bytes()
     if not data or not kind.startswith("image/"):

@@ -80,8 +80,12 @@ class IncomingBody:
         return piece
 
 
+_OPTIONAL = frozenset(("content", "function", "id", "name", "role", "tool_calls", "type", "usage"))
+"""Fields that some chunks and messages of the contract leave out."""
+
+
 class Record(dict[str, Any]):
-    """A dict whose items are also attributes."""
+    """A dict whose items are also attributes; one that the contract lets be absent is None then, as clients give it."""
 
     __slots__ = ()
 
@@ -89,6 +93,8 @@ class Record(dict[str, Any]):
         try:
             return self[name]
         except KeyError:
+            if name in _OPTIONAL:
+                return None
             raise AttributeError(f"no field {name!r}; it has {', '.join(self)}") from None
 
 

@@ -154,7 +154,9 @@ class Cache:
         assert self.used <= self.cells
 
     def truncate(self, slot: int, n: int, start: int) -> None:
-        """The slot keeps its first `n` cells; `start` is the position after them."""
+        """The slot keeps its first `n` cells; `start` is the position after them. llama.cpp is told in any case:
+        after a failed batch it may hold more than the books know of."""
+        self.operations.append(Drop(slot, start))
         node = self._ends[slot]
         length = self.length(slot)
         if n >= length:
@@ -165,7 +167,6 @@ class Cache:
         self._ends[slot] = target
         node.holders.discard(slot)
         self._prune(node)
-        self.operations.append(Drop(slot, start))
 
     def release(self, holder: int) -> None:
         """An id gives up its cells and is free again."""

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from runtime.engine.cache import Cache, Drop, Match, common_prefix
+from runtime.engine.cache import Cache, Match, common_prefix
 from runtime.engine.request import Image
 from runtime.engine.sequence import ImageSpan, Sequence
 
-WORTH_WAITING = 16
+WORTH_WAITING = 8
 """Tokens that another sequence is about to compute, for which a request with the same prefix waits."""
 HEADROOM = 8
 """Cells that a running sequence is granted beyond its prompt when another one asks to be admitted."""
@@ -161,12 +161,10 @@ class Scheduler:
 
     def undo(self, piece: Slice) -> None:
         """The slice was not computed. llama.cpp may have dropped more than it: an image begins anew, as all its
-        cells share a position; what remains of a run of text is dropped here."""
+        cells share a position; what remains of a run of text is dropped too."""
         sequence = piece.sequence
         n = sequence.prompt.edge(piece.start)
-        position = sequence.prompt.position(n)
-        self.cache.truncate(sequence.slot, n, position)
-        self.cache.operations.append(Drop(sequence.slot, position))
+        self.cache.truncate(sequence.slot, n, sequence.prompt.position(n))
         sequence.n_computed = n
 
     def finish(self, sequence: Sequence) -> None:

@@ -1,4 +1,4 @@
-"""What the engine's tests share: pictures, chats, a sink that collects, a reference that evaluates one after the other."""
+"""What the engine's tests share: pictures, chats, a sink that collects, a plain reference."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ PATIENCE = 60.0
 COLORS = {"red": (220, 20, 20), "green": (20, 160, 40), "blue": (30, 60, 220), "white": (255, 255, 255)}
 
 
-def small_engine(**settings: Any) -> Engine:
+def small_engine(*, name: str = "beira-tiny", **settings: Any) -> Engine:
     """One compute thread: the tests share the machine."""
     values = {"context": 4096, "threads": 1, "max_sequences": 8, **settings}
-    return Engine(TEXT_FILE, PROJECTOR_FILE, EngineSettings(**values), name="beira-tiny")
+    return Engine(TEXT_FILE, PROJECTOR_FILE, EngineSettings(**values), name=name)
 
 
 def picture(kind: str, color: str, *, side: int = 112, background: str = "white") -> Image:

@@ -1,0 +1,171 @@
+"""llama.cpp's memory as the scheduler needs to imagine it, and a node that runs on it: for tests without a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from runtime.engine.cache import Cache, Share
+from runtime.engine.request import Image, SamplingParams
+from runtime.engine.scheduler import Scheduler, Slice, Step
+from runtime.engine.sequence import ImageShape, PromptBuilder, Request, Sequence
+
+PART = int | tuple[str, int]
+"""A token, or an image: its key and its number of tokens."""
+
+
+@dataclass(eq=False, slots=True)
+class Cell:
+    token: int
+    position: int
+    holders: set[int]
+
+
+class Memory:
+    """Cells with positions and holders; does what llama_memory_seq_cp and _rm do."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.cells: list[Cell] = []
+
+    def apply(self, cache: Cache) -> None:
+        operations, cache.operations = cache.operations, []
+        for operation in operations:
+            if isinstance(operation, Share):
+                for cell in self.of(operation.source):
+                    if operation.end < 0 or cell.position < operation.end:
+                        cell.holders.add(operation.target)
+            else:
+                for cell in self.of(operation.target):
+                    if cell.position >= operation.start:
+                        cell.holders.discard(operation.target)
+        self.cells = [cell for cell in self.cells if cell.holders]
+
+    def of(self, holder: int) -> list[Cell]:
+        return [cell for cell in self.cells if holder in cell.holders]
+
+    def compute(self, piece: Slice) -> None:
+        """The sequence's cells must be exactly what it believes to have computed."""
+        s = piece.sequence
+        held = [(cell.token, cell.position) for cell in self.of(s.slot)]
+        believed = [(t, s.prompt.position(i)) for i, t in enumerate(s.tokens[: piece.start])]
+        assert held == believed, f"slot {s.slot} holds {held}, its sequence believes {believed}"
+        for i in range(piece.start, piece.end):
+            self.cells.append(Cell(s.tokens[i], s.prompt.position(i), {s.slot}))
+        assert len(self.cells) <= self.n, "llama.cpp has no room"
+
+    def forget(self, piece: Slice) -> None:
+        """A failed batch: llama.cpp drops everything from the batch's lowest position on."""
+        low = piece.sequence.prompt.position(piece.start)
+        for cell in self.of(piece.sequence.slot):
+            if cell.position >= low:
+                cell.holders.discard(piece.sequence.slot)
+        self.cells = [cell for cell in self.cells if cell.holders]
+
+
+@dataclass(eq=False)
+class FakeImages:
+    """Encodes when told to; counts who waits."""
+
+    cached: set[str] = field(default_factory=set)
+    wanted: dict[str, int] = field(default_factory=dict)
+
+    def fetch(self, image: Image) -> Any | None:
+        if image.key in self.cached:
+            return image.key
+        self.wanted[image.key] = self.wanted.get(image.key, 0) + 1
+        return None
+
+    def forget(self, key: str) -> None:
+        self.wanted[key] -= 1
+        assert self.wanted[key] >= 0, "forgotten more often than asked for"
+
+
+class Node:
+    """A scheduler over a memory. A token of the completion is the sum of what came before, so that sharing shows."""
+
+    def __init__(self, *, cells: int = 64, max_sequences: int = 3, residents: int = 4, batch: int = 16) -> None:
+        self.images = FakeImages()
+        self.cache = Cache(cells, slots=max_sequences, residents=residents)
+        self.memory = Memory(cells)
+        self.max_sequences = max_sequences
+        self.scheduler = Scheduler(self.cache, self.images, max_sequences=max_sequences, batch=batch)
+        self.arrivals = 0
+        self.open: list[Sequence] = []
+        self.finished: list[Sequence] = []
+
+    def submit(self, parts: list[PART], *, max_tokens: int = 3, caller: str = "", n: int = 1) -> list[Sequence]:
+        builder = PromptBuilder()
+        for part in parts:
+            if isinstance(part, int):
+                builder.add_tokens([part])
+            else:
+                key, size = part
+                shape = ImageShape(size, 1, size, max(1, size // 2))
+                builder.add_image(Image(1, 1, b"abc", key), shape)
+        request = Request(builder.build(), SamplingParams(), lambda events: None, caller)
+        made = [Sequence(request, i, self.arrivals + i, max_tokens, list(request.prompt.ids)) for i in range(n)]
+        self.arrivals += n
+        request.sequences += made
+        self.open += made
+        for sequence in made:
+            self.scheduler.add(sequence)
+        return made
+
+    def cancel(self, sequence: Sequence) -> None:
+        self.open.remove(sequence)
+        self.scheduler.drop(sequence)
+
+    def deliver(self, key: str) -> None:
+        self.images.wanted.pop(key, None)
+        self.images.cached.add(key)
+        self.scheduler.deliver(key, key)
+
+    def step(self, *, budget: int = 8, fail_text: bool = False, fail_image: bool = False) -> Step:
+        step = self.scheduler.schedule(budget)
+        assert len(self.scheduler.running) <= self.max_sequences
+        sequences = [piece.sequence for piece in step.text] + ([step.image[0].sequence] if step.image else [])
+        assert len({id(s) for s in sequences}) == len(sequences), "a sequence twice in one step"
+        if step.text:
+            self._compute(list(step.text), fail_text)
+        if step.image and step.image[0].sequence in self.open:
+            self._compute([step.image[0]], fail_image)
+        self.check()
+        return step
+
+    def drain(self, *, limit: int = 2000) -> None:
+        """Until all are finished: nothing is lost, nothing starves."""
+        for _ in range(limit):
+            for key in [key for key, n in self.images.wanted.items() if n]:
+                self.deliver(key)
+            if not self.open:
+                return
+            self.step()
+        raise AssertionError(f"starved: {self.open}")
+
+    def check(self) -> None:
+        self.memory.apply(self.cache)
+        self.cache.check()
+        assert len(self.memory.cells) == self.cache.used, "the books and the memory disagree"
+        for holder in self.cache.holders():
+            assert len(self.memory.of(holder)) == self.cache.length(holder)
+        assert set(self.open) == {*self.scheduler.running, *self.scheduler.waiting}
+
+    def _compute(self, pieces: list[Slice], fail: bool) -> None:
+        self.memory.apply(self.cache)
+        if fail:
+            for piece in pieces:
+                self.memory.forget(piece)
+                self.scheduler.undo(piece)
+            return
+        for piece in pieces:
+            self.memory.compute(piece)
+            self.scheduler.computed(piece)
+        for piece in pieces:
+            s = piece.sequence
+            if piece.samples:
+                s.tokens.append(1000 + sum(s.tokens) % 97)
+                if s.n_completion >= s.max_tokens:
+                    self.scheduler.finish(s)
+                    self.open.remove(s)
+                    self.finished.append(s)

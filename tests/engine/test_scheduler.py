@@ -1,0 +1,202 @@
+"""Admission, fairness, preemption, sharing: on an imagined memory that checks every slice."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tests.engine.simulation import PART, Node
+
+
+def test_decoding_goes_on_beside_a_long_prompt() -> None:
+    node = Node(cells=200)
+    (short,) = node.submit([1, 2], max_tokens=20)
+    node.step()
+    node.submit([int(i) for i in range(100, 150)])
+    for _ in range(6):
+        before = len(short.tokens)
+        step = node.step(budget=8)
+        assert len(short.tokens) == before + 1
+        assert sum(p.end - p.start for p in step.text) <= 8 + 1
+    node.drain()
+
+
+def test_a_common_prefix_is_computed_once_even_if_nobody_had_it() -> None:
+    node = Node(cells=400, max_sequences=3)
+    prefix = list(range(40))
+    for i in range(3):
+        node.submit([*prefix, 100 + i])
+    computed = 0
+    while node.open:
+        computed += sum(p.end - p.start for p in node.step().text)
+    assert computed < 40 + 3 + 3 * 3 + 1
+
+
+def test_choices_of_one_request_share_its_prompt() -> None:
+    node = Node(cells=100, max_sequences=3, batch=32)
+    node.submit(list(range(20)), n=3)
+    node.step(budget=100)
+    node.step(budget=100)
+    assert len(node.scheduler.running) == 3
+    assert node.cache.used <= 20 + 3 * 2
+    node.drain()
+
+
+def test_more_choices_than_slots_come_in_turn() -> None:
+    node = Node(max_sequences=2)
+    made = node.submit([1, 2, 3], n=7)
+    node.drain()
+    assert len(node.finished) == len(made)
+
+
+def test_callers_take_turns() -> None:
+    node = Node(max_sequences=1, cells=100)
+    for i in range(4):
+        node.submit([10 + i], caller="a", max_tokens=1)
+    node.submit([20], caller="b", max_tokens=1)
+    node.drain()
+    assert [s.request.caller for s in node.finished] == ["a", "b", "a", "a", "a"]
+
+
+def test_nobody_smaller_overtakes_for_want_of_cells() -> None:
+    node = Node(cells=40, max_sequences=3)
+    node.submit(list(range(20)), max_tokens=10)
+    node.step(budget=64)
+    big, small = node.submit(list(range(100, 125)))[0], node.submit([7])[0]
+    node.step()
+    assert big in node.scheduler.waiting
+    assert small in node.scheduler.waiting
+    node.drain()
+
+
+def test_the_newest_is_preempted_and_resumed_with_the_same_result() -> None:
+    alone: list[list[int]] = []
+    for start in (1, 2):
+        node = Node(cells=200)
+        node.submit([start], max_tokens=25)
+        node.drain()
+        alone.append(node.finished[0].tokens)
+    node = Node(cells=36, max_sequences=2)
+    first, second = node.submit([1], max_tokens=25)[0], node.submit([2], max_tokens=25)[0]
+    node.drain()
+    assert node.scheduler.preemptions > 0
+    assert [first.tokens, second.tokens] == alone
+    assert node.finished == [first, second], "the older one never waited"
+
+
+def test_an_image_that_is_not_ready_holds_nobody_up() -> None:
+    node = Node(max_sequences=1, cells=100)
+    (pictured,) = node.submit([1, ("cat", 6), 2])
+    (plain,) = node.submit([3])
+    for _ in range(5):
+        node.step()
+    assert node.finished == [plain]
+    node.deliver("cat")
+    node.drain()
+    assert node.finished == [plain, pictured]
+
+
+def test_a_cached_image_needs_no_encoding() -> None:
+    node = Node(cells=100)
+    node.submit([1, ("cat", 6), 2])
+    node.drain()
+    node.images.cached.clear()
+    node.images.wanted.clear()
+    (again,) = node.submit([1, ("cat", 6), 2, 3])
+    assert not any(node.images.wanted.values())
+    node.drain()
+    assert again.n_cached == 8
+
+
+def test_a_prefix_is_cut_at_the_edge_of_an_image() -> None:
+    node = Node(cells=100)
+    node.submit([1, ("cat", 6)])
+    node.drain()
+    (again,) = node.submit([1, ("cat", 6)])
+    node.drain()
+    assert again.n_cached == 1, "the image is the prompt's end: its last logits are needed"
+
+
+def test_a_failed_slice_of_an_image_begins_it_anew() -> None:
+    node = Node(cells=100)
+    (s,) = node.submit([1, ("cat", 12), 2])
+    node.deliver("cat")
+    node.step()
+    node.step(budget=5)
+    assert s.n_computed == 6
+    node.step(budget=5, fail_image=True)
+    assert s.n_computed == 1
+    node.drain()
+
+
+PARTS = st.lists(
+    st.integers(0, 2) | st.tuples(st.sampled_from(["cat", "dog", "owl"]), st.sampled_from([1, 3, 6])),
+    min_size=1,
+    max_size=10,
+)
+
+
+class Life(RuleBasedStateMachine):
+    """Random submit, cancel, evict, fail orders."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.node = Node(cells=48, max_sequences=3, residents=3)
+        self.sizes: dict[str, int] = {}
+
+    @rule(parts=PARTS, n=st.sampled_from([1, 1, 1, 3]), max_tokens=st.integers(1, 12), caller=st.sampled_from("ab"))
+    def submit(self, parts: list[PART], n: int, max_tokens: int, caller: str) -> None:
+        # an image's key names its size too
+        named: list[PART] = [p if isinstance(p, int) else (f"{p[0]}{p[1]}", p[1]) for p in parts]
+        if sum(1 if isinstance(p, int) else p[1] for p in named) + max_tokens <= 48:
+            self.node.submit(named, n=n, max_tokens=max_tokens, caller=caller)
+
+    @rule(prefix=st.integers(8, 30), tail=st.integers(0, 2), max_tokens=st.integers(1, 12))
+    def submit_long(self, prefix: int, tail: int, max_tokens: int) -> None:
+        self.node.submit([*range(10, 10 + prefix), tail], max_tokens=max_tokens)
+
+    @precondition(lambda self: self.node.open)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        self.node.cancel(data.draw(st.sampled_from(self.node.open)))
+
+    @rule(budget=st.integers(1, 16))
+    def step(self, budget: int) -> None:
+        self.node.step(budget=budget)
+
+    @rule(text=st.booleans(), budget=st.integers(1, 16))
+    def fail(self, text: bool, budget: int) -> None:
+        self.node.step(budget=budget, fail_text=text, fail_image=not text)
+
+    @precondition(lambda self: any(self.node.images.wanted.values()))
+    @rule(data=st.data())
+    def deliver(self, data: st.DataObject) -> None:
+        wanted = sorted(key for key, n in self.node.images.wanted.items() if n)
+        self.node.deliver(data.draw(st.sampled_from(wanted)))
+
+    @rule()
+    def forget_images(self) -> None:
+        self.node.images.cached.clear()
+
+    @rule()
+    def evict(self) -> None:
+        self.node.cache.evict()
+
+    @invariant()
+    def books_are_right(self) -> None:
+        self.node.check()
+
+    def teardown(self) -> None:
+        self.node.drain()
+        while self.node.cache.evict():
+            pass
+        self.node.check()
+        assert self.node.cache.used == 0
+        assert not any(self.node.images.wanted.values())
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(
+    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)

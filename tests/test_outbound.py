@@ -412,6 +412,7 @@ def test_the_environment_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_pa
         monkeypatch.delenv("NO_PROXY", raising=False)
         (tmp_path / ".netrc").write_text("default login someone password secret")
         monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "absent.pem"))
         outbound = made(stack)
         assert await outbound.fetch_bytes(f"http://127.0.0.1:{site.port}/", max_bytes=2) == b"ok"
         assert proxy.connections == 0
@@ -523,15 +524,44 @@ def test_a_body_is_handed_on_while_more_is_to_come() -> None:
     run(body)
 
 
+def test_a_packed_body_comes_in_small_pieces() -> None:
+    async def body(stack: AsyncExitStack) -> None:
+        site = await Site({"/": page(gzip.compress(b"\0" * 20_000_000), "content-encoding: gzip")}).start(stack)
+        async with made(stack).stream("GET", f"http://127.0.0.1:{site.port}/", timeout_s=20) as response:
+            assert [k for k, _ in response.headers if k.startswith("content")] == []
+            sizes = [len(piece) async for piece in response.aiter_bytes()]
+        assert sum(sizes) == 20_000_000
+        assert max(sizes) <= 64 * 1024
+
+    run(body)
+
+
+def test_the_body_of_a_redirect_is_not_waited_for() -> None:
+    async def body(stack: AsyncExitStack) -> None:
+        async def endless_redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 302 Moved\r\nlocation: /\r\n\r\n")
+            await endless(reader, writer)
+
+        site = await Site({"/on": endless_redirect, "/": OK}).start(stack)
+        assert await made(stack).fetch_bytes(f"http://127.0.0.1:{site.port}/on", max_bytes=2) == b"ok"
+        await site.closed.wait()
+
+    run(body)
+
+
+async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"x" * 1000)
+        await writer.drain()
+
+
 def test_a_consumer_that_leaves_closes_the_connection() -> None:
-    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def page_without_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        while True:
-            writer.write(b"x" * 1000)
-            await writer.drain()
+        await endless(reader, writer)
 
     async def body(stack: AsyncExitStack) -> None:
-        site = await Site({"/": endless}).start(stack)
+        site = await Site({"/": page_without_end}).start(stack)
         outbound, begun = made(stack), asyncio.Event()
 
         async def consume() -> None:

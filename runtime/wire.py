@@ -336,17 +336,40 @@ FROM_ZYGOTE: tuple[type[Message], ...] = (Loaded, LoadFailed, Forked, Exited)
 _CHECKS: dict[str, tuple[type, ...]] = {
     "str": (str,), "int": (int,), "bool": (bool,), "str | None": (str, type(None)),
     "dict[str, Any]": (dict,), "dict[str, Any] | None": (dict, type(None)), "dict[str, str]": (dict,),
-    "list[str]": (list,), "float | None": (int, float, type(None)),
+    "list[str]": (list,), "float | None": (int, float, type(None)), "Headers": (list,),
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is known of a message's type before any message comes."""
+
+    kind: Any
+    annotations: dict[str, str]
+    """Of the fields that the payload's object has."""
+    has_call: bool
+    is_raw: bool
+
+
+def _plan(kind: type[Message]) -> _Plan:
+    annotations = {f.name: str(f.type) for f in fields(kind)}
+    has_call = annotations.pop("call", None) is not None
+    return _Plan(kind, annotations, has_call, "data" in annotations)
+
+
+_PLANS = {kind: _plan(kind) for kind in TO_ISOLATE + FROM_ISOLATE + TO_ZYGOTE + FROM_ZYGOTE}
 
 
 def encode(message: Message) -> bytes:
     """The frame of `message`. Raises WireError where it is too large, TypeError where a value is no JSON."""
-    call = getattr(message, "call", 0)
-    data = getattr(message, "data", None)
-    if data is None:
-        values = {f.name: getattr(message, f.name) for f in fields(message) if f.name != "call"}
-        data = orjson.dumps(values) if values else b""
+    plan = _PLANS[type(message)]
+    call = message.call if plan.has_call else 0  # type: ignore[attr-defined]
+    if plan.is_raw:
+        data = message.data  # type: ignore[attr-defined]
+    elif plan.annotations:
+        data = orjson.dumps({name: getattr(message, name) for name in plan.annotations})
+    else:
+        data = b""
     if len(data) > FRAME_LIMIT:
         limit = FRAME_LIMIT // 2**20
         raise WireError(f"{type(message).__name__}: a message may hold {limit} MB, got {len(data) / 2**20:.1f} MB")
@@ -361,7 +384,7 @@ class Decoder:
     """
 
     def __init__(self, accept: tuple[type[Message], ...]) -> None:
-        self._types = {kind.TYPE: kind for kind in accept}
+        self._plans = {kind.TYPE: _PLANS[kind] for kind in accept}
         self._buffer = bytearray()
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[Message]:
@@ -372,54 +395,51 @@ class Decoder:
         start = 0
         while len(buffer) - start >= _HEADER.size:
             length, number, call = _HEADER.unpack_from(buffer, start)
-            kind = self._types.get(number)
-            if kind is None:
+            plan = self._plans.get(number)
+            if plan is None:
                 raise WireError(f"unknown message type {number}")
             if length > FRAME_LIMIT:
-                raise WireError(f"{kind.__name__}: {length} bytes announced, at most {FRAME_LIMIT} are allowed")
+                raise WireError(f"{plan.kind.__name__}: {length} bytes announced, at most {FRAME_LIMIT} are allowed")
             end = start + _HEADER.size + length
             if len(buffer) < end:
                 break
-            messages.append(_decode(kind, call, bytes(memoryview(buffer)[start + _HEADER.size : end])))
+            messages.append(_decode(plan, call, bytes(memoryview(buffer)[start + _HEADER.size : end])))
             start = end
         if start:
             del buffer[:start]
         return messages
 
 
-def _decode(kind: Any, call: int, payload: bytes) -> Message:
-    names = {f.name: str(f.type) for f in fields(kind)}
-    if "data" in names:
-        made: Message = kind(**({"call": call} if "call" in names else {}), data=payload)
-        return made
-    try:
-        values = orjson.loads(payload) if payload else {}
-    except orjson.JSONDecodeError as e:
-        raise WireError(f"{kind.__name__}: the payload is no JSON: {e}") from None
-    if not isinstance(values, dict):
-        raise WireError(f"{kind.__name__}: the payload is no object")
-    for name, value in values.items():
-        _check(kind, name, names.get(name), value)
-    if "call" in names:
+def _decode(plan: _Plan, call: int, payload: bytes) -> Message:
+    name = plan.kind.__name__
+    values: Any = {"data": payload} if plan.is_raw else {}
+    if payload and not plan.is_raw:
+        try:
+            values = orjson.loads(payload)
+        except orjson.JSONDecodeError as e:
+            raise WireError(f"{name}: the payload is no JSON: {e}") from None
+        if not isinstance(values, dict):
+            raise WireError(f"{name}: the payload is no object")
+        for key, value in values.items():
+            _check(name, key, plan.annotations.get(key), value)
+    if plan.has_call:
         values["call"] = call
     try:
-        made = kind(**values)
+        message: Message = plan.kind(**values)
     except TypeError as e:
-        raise WireError(f"{kind.__name__}: {e}") from None
-    return made
+        raise WireError(f"{name}: {e}") from None
+    return message
 
 
-def _check(kind: type[Message], name: str, annotation: str | None, value: Any) -> None:
-    if annotation is None or name == "call":
-        raise WireError(f"{kind.__name__}: unknown field {name!r}")
+def _check(kind: str, name: str, annotation: str | None, value: Any) -> None:
+    if annotation is None:
+        raise WireError(f"{kind}: unknown field {name!r}")
+    ok = isinstance(value, _CHECKS[annotation])
     if annotation == "Headers":
-        ok = isinstance(value, list) and all(
+        ok = ok and all(
             isinstance(h, list) and len(h) == 2 and isinstance(h[0], str) and isinstance(h[1], str) for h in value
         )
-    else:
-        ok = isinstance(value, _CHECKS[annotation])
-        ok = ok and not (annotation == "int" and (isinstance(value, bool) or not 0 <= value < 2**63))
+    elif annotation == "int":
+        ok = ok and not isinstance(value, bool) and 0 <= value < 2**63
     if not ok:
-        raise WireError(f"{kind.__name__}.{name}: must be {annotation}, got {type(value).__name__}")
-
-
+        raise WireError(f"{kind}.{name}: must be {annotation}, got {type(value).__name__}")

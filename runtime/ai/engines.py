@@ -48,6 +48,8 @@ class Loaded:
     manifest: Manifest
     engine: Engine
     grammars: Grammars
+    longest_token: int
+    """Bytes of the vocabulary's longest text."""
     seconds: float
     """How long it took to load."""
 
@@ -126,7 +128,8 @@ class Engines:
     async def _make(self, manifest: Manifest) -> Loaded:
         start = time.monotonic()
         engine = await asyncio.to_thread(self._make_engine, manifest)
-        return Loaded(manifest, engine, Grammars(engine), time.monotonic() - start)
+        pieces = (await asyncio.to_thread(engine.vocabulary)).pieces
+        return Loaded(manifest, engine, Grammars(engine), max(map(len, pieces)), time.monotonic() - start)
 
 
 def _absent(manifest: Manifest) -> str:

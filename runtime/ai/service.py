@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeVar
 
-from runtime.ai import media
-from runtime.ai.checks import shown
 from runtime.ai.completion import Completion, Feed
 from runtime.ai.engines import Engines, Loaded, MakeEngine
-from runtime.ai.request import ChatRequest, ImageSource, parse
+from runtime.ai.images import FetchImage, Images
+from runtime.ai.request import ChatRequest, parse
 from runtime.ai.response import Answer, Choice
 from runtime.ai.structured import is_constrained
 from runtime.ai.template import CALL, lay_out
@@ -22,18 +20,16 @@ from runtime.ai.tool_calls import ToolCallParser
 from runtime.catalog.catalog import Catalog
 from runtime.catalog.manifest import Manifest
 from runtime.config import EngineSettings
-from runtime.engine.request import Image, Prompt, SamplingParams
+from runtime.engine.request import Part, Prompt, SamplingParams, Text
 from runtime.errors import (
     ContextLengthExceeded,
     EngineError,
     ImageError,
     InvalidRequest,
-    OutboundError,
 )
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
-FetchImage = Callable[[str], Awaitable[bytes]]
 __all__ = ["Completion", "Service"]
 
 NEVER = -1e9
@@ -60,11 +56,9 @@ class Service:
         self._load = tuple(load)
         self._is_dev = is_dev
         self._engines = Engines(catalog, make_engine, can_load_later=is_dev, allow_stand_in=is_dev or allow_stand_in)
-        self._fetch_image = fetch_image
-        self._image_max_tokens = image_max_tokens
+        self._images = Images(fetch_image, image_max_tokens)
         self._running: set[Completion] = set()
-        # pictures and long texts apart, so that a short prompt never waits behind sixteen photographs
-        self._decoders = ThreadPoolExecutor(2, "beira-media")
+        # not the threads that decode images: a short prompt never waits behind sixteen photographs
         self._tokenizers = ThreadPoolExecutor(2, "beira-prompt")
         self._created = int(time.time())
         self._is_ready = False
@@ -80,7 +74,7 @@ class Service:
         for completion in list(self._running):
             completion.fail(EngineError("the node is shutting down"))
             await completion.aclose()
-        self._decoders.shutdown(wait=False, cancel_futures=True)
+        self._images.close()
         self._tokenizers.shutdown(wait=False, cancel_futures=True)
         await self._engines.aclose()
 
@@ -105,23 +99,16 @@ class Service:
         manifest = self._catalog.find(name)
         loaded = await self._engines.get(manifest)
         _check_abilities(request, loaded)
-        images = await self._images(request)
         mask = await self._off_loop(loaded.grammars.mask, request) if is_constrained(request) else None
-        prompt = await self._off_loop(loaded.engine.prepare, lay_out(request, images))
-        limit = min(manifest.context, loaded.engine.context)
-        params = _params(request, loaded, prompt, limit)
+        prompt, params = await self._prepare(request, loaded, min(manifest.context, loaded.engine.context))
         answer = Answer(
             name, _choices(request), prompt_tokens=prompt.n_tokens, should_report_usage=request.should_report_usage
         )
         feed = Feed(asyncio.get_running_loop())
         ticket = loaded.engine.submit(prompt, params, feed.sink, n=request.n, caller=caller, mask=mask)
+        stand_in = None if loaded.manifest is manifest else loaded.manifest.id
         completion = Completion(
-            answer,
-            ticket,
-            feed,
-            is_stream=request.is_stream,
-            stand_in=None if loaded.manifest is manifest else loaded.manifest.id,
-            on_close=self._running.discard,
+            answer, ticket, feed, is_stream=request.is_stream, stand_in=stand_in, on_close=self._running.discard
         )
         self._running.add(completion)
         if request.is_stream:
@@ -132,44 +119,14 @@ class Service:
                 raise
         return completion
 
+    async def _prepare(self, request: ChatRequest, loaded: Loaded, limit: int) -> tuple[Prompt, SamplingParams]:
+        parts = lay_out(request, await self._images.load(request.images) if request.images else ())
+        _check_size(parts, limit, loaded.longest_token)
+        prompt = await self._off_loop(loaded.engine.prepare, parts)
+        return prompt, _params(request, loaded, prompt, limit)
+
     async def _off_loop(self, work: Callable[[_In], _Out], given: _In) -> _Out:
         return await asyncio.get_running_loop().run_in_executor(self._tokenizers, work, given)
-
-    async def _images(self, request: ChatRequest) -> Sequence[Image]:
-        sources = request.images
-        if not sources:
-            return ()
-        if len(sources) > media.MAX_IMAGES:
-            raise ImageError(
-                f"messages: a request may have at most {media.MAX_IMAGES} images, got {len(sources)}", param="messages"
-            )
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._image(source)) for source in sources]
-        except BaseExceptionGroup as group_error:
-            raise group_error.exceptions[0] from None
-        return [task.result() for task in tasks]
-
-    async def _image(self, source: ImageSource) -> Image:
-        decode = partial(media.decode, fit=media.fit_of(source, self._image_max_tokens), path=source.path)
-        loop = asyncio.get_running_loop()
-        if media.is_data(source):
-            return await loop.run_in_executor(self._decoders, lambda: decode(media.open_data(source)))
-        data = await self._fetch(source)
-        return await loop.run_in_executor(self._decoders, decode, data)
-
-    async def _fetch(self, source: ImageSource) -> bytes:
-        if not media.is_web(source):
-            raise media.fault(source.path, f"must be an http:, https: or data: URL, got {shown(source.url)}")
-        if self._fetch_image is None:
-            raise media.fault(source.path, "images are not fetched here; send them as data: URLs")
-        try:
-            data = await self._fetch_image(source.url)
-        except OutboundError as e:
-            raise media.fault(source.path, f"cannot be fetched: {e}") from e
-        if len(data) > media.MAX_BYTES:
-            raise media.too_large(source.path)
-        return data
 
     def _describe(self, manifest: Manifest) -> dict[str, Any]:
         stand_in = None if self._can_answer(manifest) else self._engines.stand_in(manifest)
@@ -210,6 +167,13 @@ def _check_abilities(request: ChatRequest, loaded: Loaded) -> None:
         raise ImageError(f"{request.images[0].path}: the model {name!r} takes no images", param=request.images[0].path)
     if request.can_call_tools and "tools" not in loaded.manifest.capabilities:
         raise InvalidRequest(f"tools: the model {name!r} calls no tools", param="tools")
+
+
+def _check_size(parts: Sequence[Part], limit: int, longest_token: int) -> None:
+    """Refuse at once what cannot fit however it is cut: tokenising a megabyte takes a second."""
+    at_least = sum(len(part.text) for part in parts if isinstance(part, Text)) // longest_token
+    if at_least > limit:
+        raise ContextLengthExceeded(_overlong(limit, at_least, 0), param="messages")
 
 
 def _params(request: ChatRequest, loaded: Loaded, prompt: Prompt, limit: int) -> SamplingParams:

@@ -36,9 +36,9 @@ class Catalog:
         return manifest
 
     def verify(self, manifest: Manifest) -> None:
-        """Check the weights: there, GGUF, of the recorded sha256. CatalogError names the file. Reads them whole."""
+        """Check the weights, reading them whole: GGUF, of the recorded size and sha256. CatalogError names the file."""
         for file in manifest.files:
-            _verify(file, manifest.checksums.get(file))
+            _verify(file, manifest.sizes.get(file), manifest.checksums.get(file))
 
     def _ids(self) -> str:
         return ", ".join(m.id for m in self.manifests)
@@ -81,8 +81,11 @@ def _names(manifests: Sequence[Manifest]) -> dict[str, Manifest]:
     return names
 
 
-def _verify(file: Path, digest: str | None) -> None:
+def _verify(file: Path, size: int | None, digest: str | None) -> None:
     try:
+        actual_size = file.stat().st_size
+        if size is not None and actual_size != size:
+            raise CatalogError(f"{file}: has {actual_size} bytes, the manifest says {size}; fetch it again")
         with file.open("rb") as stream:
             if stream.read(4) != b"GGUF":
                 raise CatalogError(f"{file}: is not a GGUF file")

@@ -45,6 +45,8 @@ class Manifest:
     sampling: Mapping[str, float] = field(default_factory=dict)
     checksums: Mapping[Path, str] = field(default_factory=dict)
     """sha256 of a weights file, where the manifest gives it."""
+    sizes: Mapping[Path, int] = field(default_factory=dict)
+    """Bytes of a weights file, where the manifest gives them."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -67,18 +69,20 @@ def read_manifest(source: Path) -> Manifest:
     weights = _get(data, "weights", dict, source)
     _known(weights, ("repo", "text", "projector"), source, "weights.")
     checksums: dict[Path, str] = {}
+    sizes: dict[Path, int] = {}
     return Manifest(
         id=_id(data, source),
         aliases=_strings(data, "aliases", source),
         context=_context(data, source),
         capabilities=_capabilities(data, weights, source),
         stand_in=_get(data, "stand_in", str, source, optional=True),
-        text=_weight(weights, "text", source, checksums),
-        projector=_weight(weights, "projector", source, checksums) if "projector" in weights else None,
+        text=_weight(weights, "text", source, checksums, sizes),
+        projector=_weight(weights, "projector", source, checksums, sizes) if "projector" in weights else None,
         source=source,
         repo=_get(weights, "repo", str, source, "weights.", optional=True),
         sampling=_sampling(_get(data, "sampling", dict, source, optional=True) or {}, source),
         checksums=checksums,
+        sizes=sizes,
     )
 
 
@@ -106,16 +110,21 @@ def _capabilities(data: Mapping[str, Any], weights: Mapping[str, Any], source: P
     return values
 
 
-def _weight(weights: Mapping[str, Any], key: str, source: Path, checksums: dict[Path, str]) -> Path:
+def _weight(
+    weights: Mapping[str, Any], key: str, source: Path, checksums: dict[Path, str], sizes: dict[Path, int]
+) -> Path:
     table = _get(weights, key, dict, source, "weights.")
     where = f"weights.{key}."
-    _known(table, ("file", "sha256"), source, where)
+    _known(table, ("file", "sha256", "size"), source, where)
     file: Path = source.parent / _get(table, "file", str, source, where)
     digest = _get(table, "sha256", str, source, where, optional=True)
     if digest is not None:
         if not _SHA256.fullmatch(digest):
             raise CatalogError(f"{source}: {where}sha256: must be 64 lower-case hex digits, got {digest!r}")
         checksums[file] = digest
+    size = _get(table, "size", int, source, where, optional=True)
+    if size is not None:
+        sizes[file] = size
     return file
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runtime.engine.request import (
@@ -27,6 +27,13 @@ from runtime.errors import AIError
 class FakePrompt:
     parts: tuple[Part, ...]
     n_tokens: int
+
+
+@dataclass(frozen=True)
+class FakeVocabulary:
+    pieces: tuple[bytes, ...] = (b"a", b"four")
+    ends: frozenset[int] = frozenset({0})
+    markup: Mapping[str, int] = field(default_factory=dict)
 
 
 class FakeTicket:
@@ -95,6 +102,9 @@ class FakeEngine:
 
     def markup(self, name: str) -> int | None:
         return 7 if name == "<tool_call>" else 8
+
+    def vocabulary(self) -> FakeVocabulary:
+        return FakeVocabulary()
 
     def close(self) -> None:
         self.is_closed = True

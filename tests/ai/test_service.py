@@ -245,6 +245,13 @@ def test_a_prompt_that_does_not_fit(more: dict[str, int], total: int, completion
     assert (e.value.code, e.value.status) == ("context_length_exceeded", 400)
 
 
+def test_what_cannot_fit_is_refused_before_it_is_tokenised(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FakeEngine()
+    monkeypatch.setattr(engine, "prepare", lambda _: pytest.fail("tokenised"))
+    with pytest.raises(ContextLengthExceeded, match=r"However, you requested 2513 tokens \(2513 in the messages"):
+        answer(engine, {"messages": [{"role": "user", "content": "x" * 10_000}]})
+
+
 def test_the_manifests_context_bounds_the_engines(tmp_path: Path) -> None:
     (tmp_path / "m.toml").write_text('id = "m"\ncontext = 100\n[weights]\ntext = { file = "m.gguf" }\n')
     (tmp_path / "m.gguf").write_bytes(b"GGUF")

@@ -111,12 +111,15 @@ def test_a_folder_must_exist(tmp_path: Path) -> None:
 
 def test_verify_names_the_wrong_file(tmp_path: Path) -> None:
     right = hashlib.sha256(b"GGUF right").hexdigest()
-    write(tmp_path, "m.toml", MANIFEST.replace('"m.gguf"', f'"m.gguf", sha256 = "{right}"'))
+    write(tmp_path, "m.toml", MANIFEST.replace('"m.gguf"', f'"m.gguf", size = 10, sha256 = "{right}"'))
     catalog = Catalog([tmp_path])
     manifest = catalog.find("m")
     with pytest.raises(CatalogError, match=r"m\.gguf: weights cannot be read: No such file"):
         catalog.verify(manifest)
-    manifest.text.write_bytes(b"<html>")
+    manifest.text.write_bytes(b"GGUF cut")
+    with pytest.raises(CatalogError, match=r"m\.gguf: has 8 bytes, the manifest says 10"):
+        catalog.verify(manifest)
+    manifest.text.write_bytes(b"<html><oh>")
     with pytest.raises(CatalogError, match=r"m\.gguf: is not a GGUF file"):
         catalog.verify(manifest)
     manifest.text.write_bytes(b"GGUF wrong")

@@ -365,7 +365,7 @@ def encode(message: Message) -> bytes:
     plan = _PLANS[type(message)]
     call = message.call if plan.has_call else 0  # type: ignore[attr-defined]
     if plan.is_raw:
-        data = message.data  # type: ignore[attr-defined]
+        data: bytes = message.data  # type: ignore[attr-defined]
     elif plan.annotations:
         data = orjson.dumps({name: getattr(message, name) for name in plan.annotations})
     else:

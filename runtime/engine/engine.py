@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from runtime.config import EngineSettings
+from runtime.engine.budget import MemoryPlan, Threads, available_memory, usable_cores
 from runtime.engine.llama import ABORTED, AbortFlag, Context, ImageBatch, Model, TextBatch, Vision
 from runtime.engine.request import Image, Part, Prompt, SamplingParams, Sink, Ticket, TokenMask
 from runtime.engine.runner import BATCH, Runner
@@ -72,7 +72,7 @@ class Engine:
             raise ConfigError(f"engine.max_sequences: must be 1 … {MAX_RUNNING}, got {settings.max_sequences}")
         self.name = name
         self._max_open = settings.max_sequences + settings.max_queue
-        self._threads = Threads.choose(settings.threads)
+        self._threads = Threads.choose(settings.threads, usable_cores())
         self._abort = AbortFlag()
         self._lock = threading.Lock()
         self._idle_readers = threading.Condition(self._lock)
@@ -179,6 +179,7 @@ class Engine:
         model = self._model
         if model.is_recurrent:
             raise ConfigError(f"{model.path}: a recurrent model, whose state cannot be shared by prefix; use another")
+        self._check_memory(projector, settings)
         if projector is not None:
             self._vision = Vision(
                 projector,
@@ -216,6 +217,19 @@ class Engine:
             cells=cells,
             max_sequences=settings.max_sequences,
         )
+
+    def _check_memory(self, projector: Path | None, settings: EngineSettings) -> None:
+        plan = MemoryPlan.of(
+            self._model.size(projector),
+            cells=settings.context,
+            kv_type=settings.kv_type,
+            sequences=settings.max_sequences,
+            batch=BATCH,
+            image_cache_mb=settings.image_cache_mb if projector else 0,
+        )
+        log.info("%s: %s", self.name, plan.describe())
+        if not settings.gpu_layers:
+            plan.require(available_memory())
 
     def _max_tokens(self, prompt: int, params: SamplingParams, n: int) -> int:
         """The completion's bound for one sequence."""
@@ -354,23 +368,6 @@ class _Ticket:
 
     def cancel(self) -> None:
         self._engine._cancel(self._request)
-
-
-@dataclass(frozen=True, slots=True)
-class Threads:
-    """Compute threads: text alone, text while an image is encoded, vision. Both sides together: cores + 1 at most,
-    as waiting OpenMP threads spin and more of them than cores starve each other."""
-
-    text: int
-    text_beside_vision: int
-    vision: int
-
-    @classmethod
-    def choose(cls, asked: int) -> Threads:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        text = asked or cores
-        vision = max(1, text // 2)
-        return cls(text, max(1, text + 1 - vision), vision)
 
 
 class NoImages:

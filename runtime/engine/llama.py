@@ -19,6 +19,7 @@ from llama_cpp import llama_cpp as c
 from llama_cpp import mtmd_cpp as m
 from numpy.typing import NDArray
 
+from runtime.engine.budget import ModelSize
 from runtime.engine.sequence import ImageShape
 from runtime.errors import ConfigError, EngineError
 
@@ -118,8 +119,20 @@ class Model:
             raise EngineError(f"{self.path.name}: cannot tokenise a text of {len(data)} bytes")
         return list(tokens[:n])
 
-    def meta(self, key: str) -> str | None:
-        """A value of the GGUF's metadata, under the architecture's name: `block_count`."""
+    def size(self, projector: Path | None) -> ModelSize:
+        heads = c.llama_model_n_head(self.pointer)
+        width = c.llama_model_n_embd(self.pointer) // heads
+        keys = int(self._meta("attention.key_length") or width)
+        values = int(self._meta("attention.value_length") or width)
+        return ModelSize(
+            layers=c.llama_model_n_layer(self.pointer),
+            kv_values=c.llama_model_n_head_kv(self.pointer) * (keys + values),
+            vocabulary=self.n_vocab,
+            files=self.path.stat().st_size + (projector.stat().st_size if projector and projector.is_file() else 0),
+        )
+
+    def _meta(self, key: str) -> str | None:
+        """A value of the GGUF's metadata, under the architecture's name."""
         buffer = ctypes.create_string_buffer(256)
         if c.llama_model_meta_val_str(self.pointer, b"general.architecture", buffer, 256) < 0:
             return None

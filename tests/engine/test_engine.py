@@ -9,9 +9,12 @@ import pytest
 
 from runtime.config import EngineSettings
 from runtime.engine.engine import Engine
+from runtime.engine.llama import ABORTED, ImageBatch, TextBatch
 from runtime.engine.request import Failed, Finished, Part, Piece, SamplingParams, Started, Text
+from runtime.engine.runner import Runner
 from runtime.errors import ConfigError, ContextLengthExceeded, EngineError, InvalidRequest, Overloaded
 from tests.engine.helpers import (
+    PATIENCE,
     PROJECTOR_FILE,
     TEXT_FILE,
     Collector,
@@ -324,3 +327,70 @@ def test_embeddings_survive_a_restart(tmp_path: object) -> None:
             assert engine.stats().images_encoded == encoded
         finally:
             engine.close()
+
+
+def test_cancel_stops_the_batch_that_computes_its_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = small_engine()
+    context = engine._context
+    assert context is not None
+    decode, entered, go, results = context.decode, threading.Event(), threading.Event(), []
+
+    def held(batch: TextBatch | ImageBatch) -> int:
+        entered.set()
+        assert go.wait(PATIENCE)
+        results.append(decode(batch))
+        return results[-1]
+
+    monkeypatch.setattr(context, "decode", held)
+    try:
+        _, ticket = start(engine, LONG, max_tokens=8)
+        assert entered.wait(PATIENCE)
+        ticket.cancel()
+        go.set()
+        wait_for(lambda: engine.stats().waiting + engine.stats().running == 0, "gone")
+        assert results == [ABORTED]
+        assert engine.stats().cells_used == 0
+        assert generate(engine, FRANCE).text() == ANSWER
+    finally:
+        go.set()
+        engine.close()
+
+
+def test_books_that_are_wrong_are_noticed_when_idle(caplog: pytest.LogCaptureFixture) -> None:
+    engine = small_engine()
+
+    def tamper(runner: Runner) -> None:
+        for holder in runner.cache.holders():
+            runner._context.remove(holder, 0)
+        runner._is_checked = False
+
+    try:
+        generate(engine, FRANCE)
+        engine._inbox.append(tamper)
+        engine._wake.set()
+        wait_for(lambda: engine.stats().faults == 1, "noticed")
+        assert "books are wrong" in caplog.text
+        sink = generate(engine, FRANCE)
+        assert (sink.text(), sink.started.cached_tokens) == (ANSWER, 0)
+    finally:
+        engine.close()
+
+
+def test_a_fault_nobody_foresaw_fails_what_is_open_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    engine = small_engine()
+
+    def broken(runner: Runner) -> None:
+        raise ZeroDivisionError("unforeseen")
+
+    try:
+        sink, _ = start(engine, FRANCE, ignore_eos=True)
+        sink.wait(Collector.has_text)
+        engine._inbox.append(broken)
+        engine._wake.set()
+        failure = sink.wait().failure
+        assert failure is not None
+        assert "unforeseen" in failure.error.message
+        assert generate(engine, FRANCE).text() == ANSWER
+        assert "met a fault" in caplog.text
+    finally:
+        engine.close()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from runtime.engine.engine import Engine
+from runtime.engine.llama import ABORTED, ImageBatch, TextBatch
 from runtime.engine.request import Markup, Part, Text
+from runtime.engine.sequence import Request
 from tests.engine.helpers import Reference, chat, generate, picture, small_engine, start
 
 PROMPTS: dict[str, list[Part]] = {
@@ -78,3 +80,30 @@ def test_without_any_cache_between(expected: dict[str, tuple[int, str]]) -> None
             assert sink.text() == expected[name][1]
         finally:
             engine.close()
+
+
+def test_aborted_batches_change_nothing(expected: dict[str, tuple[int, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every third decode is stopped inside llama.cpp; what it had computed of the batch is computed again."""
+    engine = small_engine()
+    decode, calls, results = engine._decode, iter(range(10**6)), []
+
+    def interrupted(batch: TextBatch | ImageBatch, long: set[Request]) -> int:
+        if next(calls) % 3:
+            return decode(batch, long)
+        context = engine._context
+        assert context is not None
+        engine._abort.set()
+        result = context.decode(batch)
+        results.append(result)
+        return result
+
+    monkeypatch.setattr(engine._runner, "_decode", interrupted)
+    try:
+        for _ in range(3):
+            sinks = [(name, start(engine, parts, max_tokens=48)[0]) for name, parts in PROMPTS.items()]
+            for name, sink in sinks:
+                assert (name, sink.wait().text()) == (name, expected[name][1])
+        assert set(results) == {ABORTED}
+        assert engine.stats().faults == 0
+    finally:
+        engine.close()

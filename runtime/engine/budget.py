@@ -1,0 +1,113 @@
+"""What the machine has for the engine: compute threads, and memory, with the arithmetic said before it is used."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.errors import ConfigError
+
+KV_BYTES = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
+"""Bytes a value in the KV cache; quantised blocks of 32 carry a scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """Compute threads: text alone, text while an image is encoded, vision. Both sides together: cores + 1 at most,
+    as waiting OpenMP threads spin and more of them than cores starve each other."""
+
+    text: int
+    text_beside_vision: int
+    vision: int
+
+    @classmethod
+    def choose(cls, asked: int, cores: int) -> Threads:
+        """`asked` 0: as many as there are cores."""
+        text = asked or cores
+        vision = max(1, text // 2)
+        return cls(text, max(1, text + 1 - vision), vision)
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSize:
+    """The shape of a model, as far as memory depends on it."""
+
+    layers: int
+    kv_values: int
+    """Values that one token adds to the KV cache in one layer, keys and values together."""
+    vocabulary: int
+    files: int
+    """Bytes of weights and projector."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """Bytes that an engine will use; the vision tower's working memory comes on top while it encodes."""
+
+    weights: int
+    kv: int
+    cells: int
+    compute: int
+    images: int
+
+    @classmethod
+    def of(
+        cls, model: ModelSize, *, cells: int, kv_type: str, sequences: int, batch: int, image_cache_mb: int
+    ) -> MemoryPlan:
+        per_token = int(model.layers * model.kv_values * KV_BYTES[kv_type])
+        # an attention mask of 16 bits over the cells, and a row of logits a sequence, twice: computed and copied out
+        compute = batch * cells * 2 + 2 * sequences * model.vocabulary * 4
+        return cls(model.files, per_token * cells, cells, compute, image_cache_mb << 20)
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.kv + self.compute + self.images
+
+    def describe(self) -> str:
+        return (
+            f"weights {_mb(self.weights)} + KV cache {_mb(self.kv)} ({self.cells} tokens of {_kb(self.kv, self.cells)})"
+            f" + computing {_mb(self.compute)} + image cache up to {_mb(self.images)} = {_mb(self.total)}"
+        )
+
+    def require(self, available: int | None) -> None:
+        """Raises ConfigError where the machine has less."""
+        if available is not None and self.total > available:
+            raise ConfigError(
+                f"the engine needs {self.describe()}, and {_mb(available)} are available; "
+                "a smaller engine.context or a smaller engine.kv_type needs less"
+            )
+
+
+def available_memory(root: Path = Path("/")) -> int | None:
+    """Bytes that can be used without swapping, by the kernel and by the control group; None: unknown."""
+    found = []
+    try:
+        for line in (root / "proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                found.append(int(line.split()[1]) * 1024)
+    except OSError:
+        pass
+    for limit in ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            text = (root / limit).read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            found.append(int(text))
+    return min(found, default=None)
+
+
+def _mb(n: int) -> str:
+    return f"{n / (1 << 20):,.0f} MB"
+
+
+def _kb(n: int, parts: int) -> str:
+    return f"{n / parts / 1024:.1f} KB"

@@ -6,7 +6,6 @@ A second thread encodes images (`vision.py`).
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from collections import deque
@@ -18,18 +17,16 @@ from functools import cached_property
 from pathlib import Path
 
 from runtime.config import EngineSettings
-from runtime.engine.budget import MemoryPlan, Threads, available_memory, usable_cores
-from runtime.engine.llama import ABORTED, AbortFlag, Context, ImageBatch, Model, TextBatch, Vision
+from runtime.engine.llama import ABORTED, AbortFlag, ImageBatch, TextBatch
+from runtime.engine.loading import LoadedModel
 from runtime.engine.request import Image, Part, Prompt, SamplingParams, Sink, Ticket, TokenMask
-from runtime.engine.runner import BATCH, Runner
+from runtime.engine.runner import Runner
 from runtime.engine.sequence import Request, Sequence, TokenisedPrompt
-from runtime.engine.tokenize import Tokenizer
-from runtime.engine.vision import EmbeddingCache, Floats, ImageEncoder
-from runtime.errors import AIError, ConfigError, ContextLengthExceeded, EngineError, InvalidRequest, Overloaded
+from runtime.engine.vision import Floats, ImageEncoder
+from runtime.errors import AIError, ContextLengthExceeded, EngineError, InvalidRequest, Overloaded
 
 log = logging.getLogger(__name__)
 
-MAX_RUNNING = 128
 RETRY_AFTER = 2
 JOIN_SECONDS = 1.0
 
@@ -68,44 +65,43 @@ class Engine:
 
     def __init__(self, text: Path, projector: Path | None, settings: EngineSettings, *, name: str) -> None:
         """Raises ConfigError, EngineError."""
-        if not 1 <= settings.max_sequences <= MAX_RUNNING:
-            raise ConfigError(f"engine.max_sequences: must be 1 … {MAX_RUNNING}, got {settings.max_sequences}")
         self.name = name
         self._max_open = settings.max_sequences + settings.max_queue
-        self._threads = Threads.choose(settings.threads, usable_cores())
         self._abort = AbortFlag()
         self._lock = threading.Lock()
-        self._idle_readers = threading.Condition(self._lock)
+        self._no_readers = threading.Condition(self._lock)
         self._wake = threading.Event()
         self._inbox: deque[Callable[[Runner], None]] = deque()
         self._canceled: set[Request] = set()
         self._stoppable: set[Request] = set()
+        """Requests with a long slice in the batch that is computed right now."""
         self._n_open = self._n_arrivals = self._n_readers = 0
         self._is_closing = False
-        self._model = Model(text, gpu_layers=settings.gpu_layers)
-        self._vision: Vision | None = None
+        self._loaded = LoadedModel(text, projector, settings, name=name, abort=self._abort)
+        self.context = min(self._loaded.cells, self._loaded.model.n_ctx_train)
         self._encoder: ImageEncoder | None = None
-        self._context: Context | None = None
-        try:
-            self._load(projector, settings)
-        except BaseException:
-            self._free()
-            raise
+        if self.has_vision:
+            cache = self._loaded.embedding_cache(settings)
+            self._encoder = ImageEncoder(self._encode, cache, self._encoded, name=name)
+        self._runner = Runner(
+            self._loaded.model,
+            self._loaded.context,
+            self._encoder or NoImages(),
+            self._decode,
+            cells=self._loaded.cells,
+            max_sequences=settings.max_sequences,
+        )
         self._thread = threading.Thread(target=self._work, name=f"beira-engine-{name}", daemon=True)
         self._thread.start()
 
     @property
     def has_vision(self) -> bool:
-        return self._vision is not None
-
-    @property
-    def max_sequences(self) -> int:
-        return self._settings.max_sequences
+        return self._loaded.vision is not None
 
     def prepare(self, parts: Items[Part]) -> Prompt:
         """Tokenise; raises InvalidRequest, ImageError, EngineError (a markup name that the vocabulary lacks)."""
         with self._reading():
-            return self._tokenizer.prepare(parts)
+            return self._loaded.tokenizer.prepare(parts)
 
     def submit(
         self,
@@ -145,7 +141,7 @@ class Engine:
 
     def markup(self, name: str) -> int | None:
         """The id of a control or user-defined token; None where the vocabulary lacks it."""
-        return self._model.markup.get(name)
+        return self._loaded.model.markup.get(name)
 
     def vocabulary(self) -> Vocabulary:
         with self._reading():
@@ -175,69 +171,13 @@ class Engine:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
-    def _load(self, projector: Path | None, settings: EngineSettings) -> None:
-        model = self._model
-        if model.is_recurrent:
-            raise ConfigError(f"{model.path}: a recurrent model, whose state cannot be shared by prefix; use another")
-        self._check_memory(projector, settings)
-        if projector is not None:
-            self._vision = Vision(
-                projector,
-                model,
-                threads=self._threads.vision,
-                max_tokens=settings.image_max_tokens,
-                use_gpu=settings.gpu_layers > 0,
-            )
-        self._context = Context(
-            model,
-            cells=settings.context,
-            batch=BATCH,
-            sequences=settings.max_sequences,
-            threads=self._threads.text,
-            kv_type=settings.kv_type,
-            abort=self._abort,
-        )
-        cells = min(settings.context, self._context.cells)
-        self._settings = settings
-        self.context = min(cells, model.n_ctx_train)
-        measure = self._vision.measure if self._vision else None
-        self._tokenizer = Tokenizer(model.tokenize, model.markup, model.user_defined, measure)
-        if self._vision is not None:
-            cache = EmbeddingCache(
-                settings.image_cache_mb << 20,
-                settings.image_cache_dir,
-                model=_fingerprint(self._vision.path, settings.image_max_tokens),
-            )
-            self._encoder = ImageEncoder(self._encode, cache, self._encoded, name=self.name)
-        self._runner = Runner(
-            model,
-            self._context,
-            self._encoder or NoImages(),
-            self._decode,
-            cells=cells,
-            max_sequences=settings.max_sequences,
-        )
-
-    def _check_memory(self, projector: Path | None, settings: EngineSettings) -> None:
-        plan = MemoryPlan.of(
-            self._model.size(projector),
-            cells=settings.context,
-            kv_type=settings.kv_type,
-            sequences=settings.max_sequences,
-            batch=BATCH,
-            image_cache_mb=settings.image_cache_mb if projector else 0,
-        )
-        log.info("%s: %s", self.name, plan.describe())
-        if not settings.gpu_layers:
-            plan.require(available_memory())
-
     def _max_tokens(self, prompt: int, params: SamplingParams, n: int) -> int:
         """The completion's bound for one sequence."""
         if n < 1 or (params.max_tokens is not None and params.max_tokens < 1):
             raise InvalidRequest(f"n and max_tokens must be at least 1, got {n} and {params.max_tokens}")
         for token, _ in params.logit_bias:
-            if not 0 <= token < self._model.n_vocab:
-                raise InvalidRequest(f"logit_bias: token ids are 0 … {self._model.n_vocab - 1}, got {token}")
+            if not 0 <= token < self._loaded.model.n_vocab:
+                raise InvalidRequest(f"logit_bias: token ids are 0 … {self._loaded.model.n_vocab - 1}, got {token}")
         asked = params.max_tokens or 0
         if prompt + max(asked, 1) > self.context:
             raise ContextLengthExceeded(
@@ -267,8 +207,8 @@ class Engine:
             self._n_open -= 1
 
     def _encode(self, image: Image) -> Floats:
-        assert self._vision is not None
-        return self._vision.encode(image.width, image.height, image.rgb)
+        assert self._loaded.vision is not None
+        return self._loaded.vision.encode(image.width, image.height, image.rgb)
 
     def _encoded(self, key: str, result: Floats | AIError) -> None:
         self._inbox.append(lambda runner: runner.deliver(key, result))
@@ -276,7 +216,7 @@ class Engine:
 
     def _decode(self, batch: TextBatch | ImageBatch, long: set[Request]) -> int:
         """One llama_decode; cancelling a request of `long` stops it."""
-        assert self._context is not None
+        context, threads = self._loaded.context, self._loaded.threads
         with self._lock:
             if self._is_closing or not self._canceled.isdisjoint(long):
                 return ABORTED
@@ -284,8 +224,8 @@ class Engine:
             self._stoppable = long
         try:
             is_busy = self._encoder is not None and self._encoder.is_busy
-            self._context.set_threads(self._threads.text_beside_vision if is_busy else self._threads.text)
-            return self._context.decode(batch)
+            context.set_threads(threads.text_beside_vision if is_busy else threads.text)
+            return context.decode(batch)
         finally:
             with self._lock:
                 self._stoppable = set()
@@ -318,22 +258,13 @@ class Engine:
                 self._inbox.popleft()(self._runner)
             self._runner.fail_all(error)
         finally:
-            with self._idle_readers:
-                self._idle_readers.wait_for(lambda: not self._n_readers)
-            self._free()
-
-    def _free(self) -> None:
-        if self._context is not None:
-            self._context.close()
-        if self._encoder is not None:
-            self._encoder.close(self._free_model, timeout=JOIN_SECONDS)
-        else:
-            self._free_model()
-
-    def _free_model(self) -> None:
-        if self._vision is not None:
-            self._vision.close()
-        self._model.close()
+            with self._no_readers:
+                self._no_readers.wait_for(lambda: not self._n_readers)
+            self._loaded.close_context()
+            if self._encoder is not None:
+                self._encoder.close(self._loaded.close, timeout=JOIN_SECONDS)
+            else:
+                self._loaded.close()
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -344,9 +275,9 @@ class Engine:
         try:
             yield
         finally:
-            with self._idle_readers:
+            with self._no_readers:
                 self._n_readers -= 1
-                self._idle_readers.notify_all()
+                self._no_readers.notify_all()
 
     def _refuse_if_closed(self) -> None:
         if self._is_closing:
@@ -354,7 +285,7 @@ class Engine:
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
-        model = self._model
+        model = self._loaded.model
         pieces = tuple(model.piece(token) for token in range(model.n_vocab))
         return Vocabulary(pieces, model.eos, model.ends, dict(model.markup))
 
@@ -378,9 +309,3 @@ class NoImages:
 
     def forget(self, key: str) -> None:
         raise EngineError("an image without a projector")
-
-
-def _fingerprint(projector: Path, max_tokens: int) -> str:
-    """Tells one projector's embeddings from another's: its size, its time and its name."""
-    stat = projector.stat()
-    return hashlib.sha256(f"{projector.name} {stat.st_size} {stat.st_mtime_ns} {max_tokens}".encode()).hexdigest()

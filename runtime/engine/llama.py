@@ -7,7 +7,6 @@ a context is used by one thread at a time, batches stay within its bounds, logit
 from __future__ import annotations
 
 import ctypes
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -20,10 +19,9 @@ from llama_cpp import mtmd_cpp as m
 from numpy.typing import NDArray
 
 from runtime.engine.budget import ModelSize
+from runtime.engine.llama_log import report
 from runtime.engine.sequence import ImageShape
 from runtime.errors import ConfigError, EngineError
-
-log = logging.getLogger(__name__)
 
 OK, NO_ROOM, ABORTED = 0, 1, 2
 """What `Context.decode` returns; anything below zero is a failure."""
@@ -34,28 +32,9 @@ KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8}
 Floats = NDArray[np.float32]
 
 
-# ggml.h's order; the bindings' own comment on it is out of date
-_LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR}
-# llama.cpp warns about what is our choice, not a fault: a context below the trained one, a small image bound,
-# the entries that an abort we asked for takes back
-_EXPECTED = (
-    b"n_ctx_seq",
-    b"Qwen-VL models require",
-    b"problems with accuracy",
-    b"more info: https",
-    b"removing memory module",
-    b"failed to compute graph, compute status: 1",
-    b"failed to decode, ret = 2",
-)
-
-
 @c.llama_log_callback  # type: ignore[untyped-decorator]
 def _on_log(level: int, text: bytes, _: Any) -> None:
-    grade = _LEVELS.get(level, logging.DEBUG)
-    if grade > logging.DEBUG and any(known in text for known in _EXPECTED):
-        grade = logging.DEBUG
-    if log.isEnabledFor(grade) and text.strip(b".\n "):
-        log.log(grade, "%s", text.decode("utf-8", "replace").strip())
+    report(level, text)
 
 
 @cache

@@ -13,6 +13,7 @@ from runtime.engine import llama
 from runtime.engine.cache import Cache, Operation, Share
 from runtime.engine.detokenize import Detokenizer, Emission
 from runtime.engine.llama import ABORTED, MAX_SEQUENCE_IDS, NO_ROOM, OK, Context, ImageBatch, Model, TextBatch
+from runtime.engine.loading import BATCH
 from runtime.engine.request import Failed, Finished, FinishReason, Piece, Started
 from runtime.engine.sampling import Sampler, seed_of, temperature_of
 from runtime.engine.scheduler import Images, Scheduler, Slice
@@ -21,7 +22,6 @@ from runtime.errors import AIError, EngineError
 
 log = logging.getLogger(__name__)
 
-BATCH = 512
 RESIDENTS = 64
 LONG = 32
 """Tokens of one sequence in a batch from which on a cancel stops the batch, instead of waiting for its end."""

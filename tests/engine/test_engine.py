@@ -331,8 +331,7 @@ def test_embeddings_survive_a_restart(tmp_path: object) -> None:
 
 def test_cancel_stops_the_batch_that_computes_its_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = small_engine()
-    context = engine._context
-    assert context is not None
+    context = engine._loaded.context
     decode, entered, go, results = context.decode, threading.Event(), threading.Event(), []
 
     def held(batch: TextBatch | ImageBatch) -> int:

@@ -90,8 +90,7 @@ def test_aborted_batches_change_nothing(expected: dict[str, tuple[int, str]], mo
     def interrupted(batch: TextBatch | ImageBatch, long: set[Request]) -> int:
         if next(calls) % 3:
             return decode(batch, long)
-        context = engine._context
-        assert context is not None
+        context = engine._loaded.context
         engine._abort.set()
         result = context.decode(batch)
         results.append(result)

@@ -1,0 +1,100 @@
+"""From files and settings to a model that can compute: checked first, freed in the right order."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+
+from runtime.config import EngineSettings
+from runtime.engine.budget import MemoryPlan, Threads, available_memory, usable_cores
+from runtime.engine.llama import AbortFlag, Context, Model, Vision
+from runtime.engine.tokenize import Tokenizer
+from runtime.engine.vision import EmbeddingCache
+from runtime.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+BATCH = 512
+"""Tokens that one decode takes at most."""
+MAX_RUNNING = 128
+
+
+class LoadedModel:
+    """Owns what llama.cpp allocated. `close_context` on the thread that decodes, `close` when nothing encodes."""
+
+    def __init__(
+        self, text: Path, projector: Path | None, settings: EngineSettings, *, name: str, abort: AbortFlag
+    ) -> None:
+        """Raises ConfigError, EngineError."""
+        if not 1 <= settings.max_sequences <= MAX_RUNNING:
+            raise ConfigError(f"engine.max_sequences: must be 1 … {MAX_RUNNING}, got {settings.max_sequences}")
+        self.threads = Threads.choose(settings.threads, usable_cores())
+        self.model = Model(text, gpu_layers=settings.gpu_layers)
+        self.vision: Vision | None = None
+        try:
+            if self.model.is_recurrent:
+                raise ConfigError(f"{text}: a recurrent model, whose state cannot be shared by prefix; use another")
+            self._check_memory(projector, settings, name)
+            self.vision = self._load_vision(projector, settings)
+            self.context = self._load_context(settings, abort)
+        except BaseException:
+            self.close()
+            raise
+        self.cells = min(settings.context, self.context.cells)
+        measure = self.vision.measure if self.vision else None
+        self.tokenizer = Tokenizer(self.model.tokenize, self.model.markup, self.model.user_defined, measure)
+
+    def embedding_cache(self, settings: EngineSettings) -> EmbeddingCache:
+        assert self.vision is not None
+        name = _fingerprint(self.vision.path, settings.image_max_tokens)
+        return EmbeddingCache(settings.image_cache_mb << 20, settings.image_cache_dir, model=name)
+
+    def close_context(self) -> None:
+        self.context.close()
+
+    def close(self) -> None:
+        if self.vision is not None:
+            self.vision.close()
+        self.model.close()
+
+    def _check_memory(self, projector: Path | None, settings: EngineSettings, name: str) -> None:
+        plan = MemoryPlan.of(
+            self.model.size(projector),
+            cells=settings.context,
+            kv_type=settings.kv_type,
+            sequences=settings.max_sequences,
+            batch=BATCH,
+            image_cache_mb=settings.image_cache_mb if projector else 0,
+        )
+        log.info("%s: %s", name, plan.describe())
+        if not settings.gpu_layers:
+            plan.require(available_memory())
+
+    def _load_vision(self, projector: Path | None, settings: EngineSettings) -> Vision | None:
+        if projector is None:
+            return None
+        return Vision(
+            projector,
+            self.model,
+            threads=self.threads.vision,
+            max_tokens=settings.image_max_tokens,
+            use_gpu=settings.gpu_layers > 0,
+        )
+
+    def _load_context(self, settings: EngineSettings, abort: AbortFlag) -> Context:
+        return Context(
+            self.model,
+            cells=settings.context,
+            batch=BATCH,
+            sequences=settings.max_sequences,
+            threads=self.threads.text,
+            kv_type=settings.kv_type,
+            abort=abort,
+        )
+
+
+def _fingerprint(projector: Path, max_tokens: int) -> str:
+    """Tells one projector's embeddings from another's: its size, its time and its name."""
+    stat = projector.stat()
+    return hashlib.sha256(f"{projector.name} {stat.st_size} {stat.st_mtime_ns} {max_tokens}".encode()).hexdigest()

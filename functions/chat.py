@@ -4,12 +4,16 @@
 async def fetch(request, env, ctx):
     if request.method != "POST":
         return Response.json({"error": 'POST {"prompt": "…"}'}, status=405)
-    question = await request.json()
+    try:
+        prompt = str((await request.json())["prompt"])
+    except (ValueError, TypeError, KeyError):
+        return Response.json({"error": 'the body must be {"prompt": "…"}'}, status=400)
+
     stream = await AI.run(
         "qwen-qwen25-vl-3b-instruct-awq",
         messages=[
             {"role": "system", "content": "You are a helpful assistant."},
-            {"role": "user", "content": question["prompt"]},
+            {"role": "user", "content": prompt},
         ],
         stream=True,
     )

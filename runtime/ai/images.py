@@ -11,7 +11,7 @@ from runtime.ai import media
 from runtime.ai.checks import shown
 from runtime.ai.request import ImageSource
 from runtime.engine.request import Image
-from runtime.errors import ImageError, OutboundError
+from runtime.errors import EngineError, ImageError, OutboundError
 
 FetchImage = Callable[[str], Awaitable[bytes]]
 
@@ -24,6 +24,7 @@ class Images:
         self._fetch = fetch
         self._max_tokens = max_tokens
         self._threads = ThreadPoolExecutor(2, "beira-media")
+        self._is_closed = False
 
     async def load(self, sources: Sequence[ImageSource]) -> list[Image]:
         """Raises ImageError for the first that fails; the others are given up."""
@@ -38,15 +39,21 @@ class Images:
         return [task.result() for task in tasks]
 
     def close(self) -> None:
-        """What is being decoded is finished and dropped."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """What is being decoded ends by itself, within seconds."""
+        self._is_closed = True
+        self._threads.shutdown(wait=False)
 
     async def _load(self, source: ImageSource) -> Image:
         decode = partial(media.decode, fit=media.fit_of(source, self._max_tokens), path=source.path)
-        loop = asyncio.get_running_loop()
         if media.is_data(source):
-            return await loop.run_in_executor(self._threads, lambda: decode(media.open_data(source)))
-        return await loop.run_in_executor(self._threads, decode, await self._fetched(source))
+            return await self._off_loop(lambda: decode(media.open_data(source)))
+        data = await self._fetched(source)
+        return await self._off_loop(lambda: decode(data))
+
+    async def _off_loop(self, work: Callable[[], Image]) -> Image:
+        if self._is_closed:
+            raise EngineError("the node is shutting down")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def _fetched(self, source: ImageSource) -> bytes:
         if not media.is_web(source):

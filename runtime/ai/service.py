@@ -34,6 +34,7 @@ __all__ = ["Completion", "Service"]
 
 NEVER = -1e9
 """A logit bias that rules a token out."""
+SHUTTING_DOWN = "the node is shutting down"
 
 
 class Service:
@@ -62,6 +63,7 @@ class Service:
         self._tokenizers = ThreadPoolExecutor(2, "beira-prompt")
         self._created = int(time.time())
         self._is_ready = False
+        self._is_closed = False
 
     async def start(self) -> None:
         """Load the default and the configured models. Raises ConfigError, CatalogError."""
@@ -70,12 +72,12 @@ class Service:
 
     async def aclose(self) -> None:
         """End what runs with an error, then close the engines."""
-        self._is_ready = False
+        self._is_ready, self._is_closed = False, True
         for completion in list(self._running):
-            completion.fail(EngineError("the node is shutting down"))
+            completion.fail(EngineError(SHUTTING_DOWN))
             await completion.aclose()
         self._images.close()
-        self._tokenizers.shutdown(wait=False, cancel_futures=True)
+        self._tokenizers.shutdown(wait=False)
         await self._engines.aclose()
 
     @property
@@ -126,6 +128,8 @@ class Service:
         return prompt, _params(request, loaded, prompt, limit)
 
     async def _off_loop(self, work: Callable[[_In], _Out], given: _In) -> _Out:
+        if self._is_closed:
+            raise EngineError(SHUTTING_DOWN)
         return await asyncio.get_running_loop().run_in_executor(self._tokenizers, work, given)
 
     def _describe(self, manifest: Manifest) -> dict[str, Any]:

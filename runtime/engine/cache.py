@@ -9,7 +9,6 @@ Every change of the books is recorded as an operation that the engine carries ou
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 
 
@@ -84,7 +83,7 @@ class Cache:
         """Cells that an id holds, shared ones included."""
         return sum(len(node.tokens) for node in _way_up(self._ends.get(holder)))
 
-    def match(self, tokens: Items[int], *, skip: Node | None = None) -> Match:
+    def match(self, tokens: list[int], *, skip: Node | None = None) -> Match:
         """The longest prefix of `tokens` that is in the cache, not counting node `skip` and what is below it."""
         best = Match(0, self._root, 0)
         stack = [best]
@@ -180,7 +179,7 @@ class Cache:
             del self._residents[holder]
             self._free_residents.append(holder)
 
-    def keep(self, slot: int, tokens: Items[int]) -> None:
+    def keep(self, slot: int, tokens: list[int]) -> None:
         """A sequence has finished: its cells (`tokens`) stay for later requests, under a resident id."""
         node = self._ends[slot]
         is_covered = bool(node.children) or len(node.holders) > 1
@@ -284,7 +283,7 @@ def _way_up(node: Node | None) -> Iterator[Node]:
         node = node.parent
 
 
-def common_prefix(left: Items[int], i: int, right: Items[int], j: int) -> int:
+def common_prefix(left: list[int], i: int, right: list[int], j: int) -> int:
     """How many items `left[i:]` and `right[j:]` have in common from their beginning on."""
     limit = min(len(left) - i, len(right) - j)
     if limit <= 0 or left[i] != right[j]:
@@ -293,7 +292,7 @@ def common_prefix(left: Items[int], i: int, right: Items[int], j: int) -> int:
     # whole slices compare in C; only the slice with the difference is looked at item by item
     while done < limit:
         end = min(done + step, limit)
-        if list(left[i + done : i + end]) != list(right[j + done : j + end]):
+        if left[i + done : i + end] != right[j + done : j + end]:
             break
         done, step = end, step * 2
     else:

@@ -352,7 +352,7 @@ class Vision:
     @contextmanager
     def _chunks(self, width: int, height: int, rgb: bytes | None) -> Iterator[list[Any]]:
         """`rgb` None: a placeholder, good for counting tokens."""
-        data = None if rgb is None else (ctypes.c_uint8 * len(rgb)).from_buffer_copy(rgb)
+        data = None if rgb is None else ctypes.cast(ctypes.c_char_p(rgb), ctypes.POINTER(ctypes.c_uint8))
         bitmap = m.mtmd_bitmap_init(width, height, data)
         chunks = m.mtmd_input_chunks_init()
         part = m.mtmd_input_part(None, bitmap)

@@ -122,14 +122,15 @@ def temperature_of(params: SamplingParams) -> float | None:
 
 
 class _Counts:
-    """Distinct tokens and how often each came, as arrays that grow."""
+    """Distinct tokens and how often each was added (those that it begins with: once), as arrays that grow."""
 
     def __init__(self, tokens: Iterable[int] = ()) -> None:
-        self._index: dict[int, int] = {}
-        self._tokens = np.zeros(64, dtype=np.int64)
-        self._counts = np.zeros(64, dtype=np.float64)
-        for token in tokens:
-            self.add(token)
+        distinct = dict.fromkeys(tokens, 1)
+        self._index = {token: i for i, token in enumerate(distinct)}
+        self._tokens = np.zeros(len(distinct) + 64, dtype=np.int64)
+        self._counts = np.zeros(len(distinct) + 64, dtype=np.float64)
+        self._tokens[: len(distinct)] = list(distinct)
+        self._counts[: len(distinct)] = 1
 
     @property
     def tokens(self) -> NDArray[np.int64]:

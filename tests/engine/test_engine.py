@@ -12,6 +12,7 @@ from runtime.engine.engine import Engine
 from runtime.engine.llama import ABORTED, ImageBatch, TextBatch
 from runtime.engine.request import Failed, Finished, Part, Piece, SamplingParams, Started, Text
 from runtime.engine.runner import Runner
+from runtime.engine.vision import Floats
 from runtime.errors import ConfigError, ContextLengthExceeded, EngineError, InvalidRequest, Overloaded
 from tests.engine.helpers import (
     PATIENCE,
@@ -391,5 +392,52 @@ def test_a_fault_nobody_foresaw_fails_what_is_open_and_no_more(caplog: pytest.Lo
         assert "unforeseen" in failure.error.message
         assert generate(engine, FRANCE).text() == ANSWER
         assert "met a fault" in caplog.text
+    finally:
+        engine.close()
+
+
+def test_text_goes_on_while_an_image_is_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = small_engine()
+    vision = engine._loaded.vision
+    assert vision is not None
+    encode, go = vision.encode, threading.Event()
+
+    def held(width: int, height: int, rgb: bytes) -> Floats:
+        assert go.wait(PATIENCE)
+        return encode(width, height, rgb)
+
+    monkeypatch.setattr(vision, "encode", held)
+    try:
+        pictured, _ = start(engine, chat(picture("circle", "red"), "What is in this image?"))
+        assert generate(engine, FRANCE).text() == ANSWER
+        assert not pictured.events
+        go.set()
+        assert pictured.wait().text() == "The image shows a red circle."
+    finally:
+        go.set()
+        engine.close()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_sequences": 1},
+        {"max_sequences": 128},
+        {"kv_type": "q8_0"},
+        {"context": 300},
+        {"image_max_tokens": 16, "image_cache_mb": 0},
+        {"threads": 0},
+    ],
+    ids=str,
+)
+def test_settings(settings: dict[str, object]) -> None:
+    engine = small_engine(**settings)
+    try:
+        parts = chat(picture("circle", "red"), "What is in this image?")
+        for _ in range(2):
+            sinks = [start(engine, p, n=2, max_tokens=24)[0] for p in (FRANCE, parts)]
+            for sink, answer in zip(sinks, (ANSWER, "The image shows a red circle."), strict=True):
+                assert [sink.wait().text(i) for i in range(2)] == [answer] * 2
+        assert engine.stats().faults == 0
     finally:
         engine.close()

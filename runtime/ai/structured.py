@@ -65,8 +65,10 @@ class Grammars:
         if request.ignore_eos:
             raise refuse("ignore_eos", "cannot be combined with an answer of a given form", True)
         first = LLMatcher(self._tokenizer(), grammar, log_level=0)
+        first.compute_bitmask()  # a form that nothing can have shows only here
         if first.is_error():
-            raise InvalidRequest(f"{_where(request)}: cannot be enforced: {_line(first.get_error())}")
+            where = _where(request)
+            raise InvalidRequest(f"{where}: cannot be enforced: {_line(first.get_error())}", param=where)
         return lambda: Mask(first.deep_copy())
 
     def _tokenizer(self) -> LLTokenizer:
@@ -195,5 +197,5 @@ def _quote(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    text = " ".join(text.split())
+    text = " ".join(text.partition("<state>")[0].split())  # what follows is for llguidance's own developers
     return text if len(text) <= 200 else text[:200] + "…"

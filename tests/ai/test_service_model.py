@@ -306,6 +306,11 @@ SCHEMA = "response_format.json_schema.schema"
         (json_schema({"$ref": "#/a"}), f"{SCHEMA}: cannot be enforced: Pointer '/a' does not exist"),
         (json_schema({"type": "string", "pattern": "("}), "unclosed group"),
         (json_schema({"type": "string", "format": "zip"}), "Unknown format: zip"),
+        (json_schema({"$ref": "#"}), "response_format: cannot be enforced: "),
+        (
+            json_schema({"type": "integer", "multipleOf": 982451653}),
+            "response_format: cannot be enforced: fuel exhausted",
+        ),
         (json_schema({"enum": []}), "Unsatisfiable schema"),
         (json_schema({"x-guidance": {"lenient": True}, "not": {}}), '["x-guidance"]'),
         ({**json_schema({}), "ignore_eos": True}, "ignore_eos: cannot be combined with an answer of a given form"),

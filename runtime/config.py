@@ -84,11 +84,13 @@ class Settings:
     """Models to load at start-up besides the default one; empty: the embedded one."""
     default_model: str | None = None
     api_keys: tuple[str, ...] = field(default=(), repr=False)
+    outbound_allow: tuple[str, ...] = ()
+    """Hosts, `host:port`s and networks that outbound requests may reach though they are not public."""
 
 
 ARGS_LIMIT = 100 * 1024
 _KV_TYPES = ("f32", "f16", "q8_0", "q4_0")
-_TABLES = ("models", "engine", "env", "limits", "functions")
+_TABLES = ("models", "engine", "env", "limits", "functions", "outbound")
 _FUNCTION_KEYS = ("routes", "cron", "args", "env", "limits")
 
 
@@ -119,6 +121,9 @@ def load(
     models = _table(data, "models", file)
     for key in models:
         _known(key, ("load",), str(file), "models.")
+    outbound = _table(data, "outbound", file)
+    for key in outbound:
+        _known(key, ("allow",), str(file), "outbound.")
     return Settings(
         root=root,
         functions=_functions(folder, _table(data, "functions", file), limits, env, file),
@@ -126,6 +131,7 @@ def load(
         model_dirs=(*model_dirs, *([root / "models"] if (root / "models").is_dir() else [])),
         load=tuple(_strings(models.get("load", []), f"{file}: models.load")),
         default_model=model,
+        outbound_allow=tuple(_strings(outbound.get("allow", []), f"{file}: outbound.allow")),
         api_keys=tuple(k for k in (s.strip() for s in environ.get("BEIRA_API_KEYS", "").split(",")) if k),
     )
 

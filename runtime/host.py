@@ -99,7 +99,7 @@ class Host:
         """Start everything, do `work`, stop everything; a signal ends the work. Returns the exit status."""
         settings, options = self.settings, self.options
         functions = Functions(settings.functions, warm=1 if options.only else WARM)
-        outbound = Outbound()
+        outbound = Outbound(allow=settings.outbound_allow)
         service = self._service(outbound)
         node = Node(
             service=service,

@@ -103,7 +103,7 @@ from runtime import AIError
 
 async def fetch(request):
     try:
-        await AI.run("nobody", messages=[])
+        await AI.run("nobody", messages=[{"role": "user", "content": "Hello"}])
     except AIError as e:
         return {"kind": type(e).__name__, "status": e.status, "code": e.code, "message": e.message}
 """,

@@ -14,6 +14,8 @@ from runtime.ai.schema import SCHEMAS, UNSUPPORTED
 from runtime.errors import InvalidRequest
 
 MAX_DEPTH = 64
+MAX_VALUES = 50_000
+"""Far more than a context can hold; checking a million would stop the event loop for seconds."""
 _SHOWN = 60
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,59}")
 _ARTICLES = {
@@ -44,8 +46,13 @@ def check_json(value: Any) -> None:
     The validator would pass or misread these. Walks without recursion, as depth is the sender's to choose.
     """
     left: list[tuple[Any, _Trail, int]] = [(value, None, 0)]
+    n_values = 0
     while left:
         item, trail, depth = left.pop()
+        if isinstance(item, dict | list):
+            n_values += len(item)
+            if n_values > MAX_VALUES:
+                raise refuse([], f"must hold at most {MAX_VALUES} values", value)
         fault = _fault(item, depth)
         if fault:
             raise refuse(list(_unwind(trail)), fault, item)

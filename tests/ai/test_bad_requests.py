@@ -58,6 +58,8 @@ BAD: list[tuple[Any, str]] = [
     ({**HI, "model": 3}, "model: must be a string, got 3"),
     ({**HI, "x": b"y"}, "x: must be a JSON value, got a bytes"),
     ({**HI, "x": deep}, "must be nested at most 64 deep, got an object"),
+    ({**HI, "x": [0] * 50_001}, "inputs: must hold at most 50000 values, got an object"),
+    ({"messages": [USER] * 20_000}, "inputs: must hold at most 50000 values, got an object"),
     ({**HI, 3: 3}, "inputs: must have keys of Unicode text, got an object"),
     ({**HI, "x": {"\ud800": 3}}, "x: must have keys of Unicode text, got an object"),
     # messages

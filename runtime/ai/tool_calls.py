@@ -70,6 +70,8 @@ class ToolCallParser:
         self._text = ""
         """Not yet decided: whitespace, what may become markup, or a whole call so far."""
         self._n_calls = 0
+        self._n_opened = 0
+        """Calls announced, broken ones included: their numbers are not used again."""
         self._call: _Call | None = None
 
     def push(self, text: str) -> list[Found]:
@@ -101,7 +103,7 @@ class ToolCallParser:
             before = self._text[:start].rstrip()
             if before:
                 found.append(Content(before))
-            self._call = _Call(self._n_calls, self._text[len(before) : start] + OPEN)
+            self._call = _Call(self._n_opened, self._text[len(before) : start] + OPEN)
             self._text = self._text[start + len(OPEN) :]
             return True
         # whitespace waits for what follows: before a call it is no content
@@ -135,6 +137,7 @@ class ToolCallParser:
             found.extend(self._call.push(body))
             found.extend(self._call.finish(tag))
             self._n_calls += self._call.is_whole
+            self._n_opened += self._call.is_open
         self._call = None
 
     @property
@@ -151,7 +154,7 @@ class _Call:
         self._raw = ""
         self._passed = 0
         """Characters of `_raw` that were passed on, or belong to the head."""
-        self._is_open = False
+        self.is_open = False
         self._arguments = _ObjectScanner()
         self.is_whole = False
 
@@ -163,13 +166,13 @@ class _Call:
     def push(self, text: str) -> list[Found]:
         self._raw += text
         found: list[Found] = []
-        if not self._is_open and len(self._raw) <= MAX_HEAD and (head := _HEAD.match(self._raw)):
+        if not self.is_open and len(self._raw) <= MAX_HEAD and (head := _HEAD.match(self._raw)):
             name = _loads(head[1])
             if isinstance(name, str):
-                self._is_open = True
+                self.is_open = True
                 self._passed = head.end()
                 found.append(Opened(self._index, name))
-        if self._is_open and not self._arguments.is_done:
+        if self.is_open and not self._arguments.is_done:
             new = self._raw[self._passed :]
             taken = new[: self._arguments.scan(new)]
             self._passed += len(taken)
@@ -183,13 +186,14 @@ class _Call:
             arguments = call.get("arguments", {})
             if isinstance(arguments, dict):
                 self.is_whole = True
-                if self._is_open:
+                if self.is_open:
                     return [Closed(self._index)]
                 # not the usual order or shape: whole at once
+                self.is_open = True
                 text = json.dumps(arguments, ensure_ascii=False)
                 return [Opened(self._index, call["name"]), Arguments(self._index, text), Closed(self._index)]
         raw = self._opening + self._raw + tag
-        if self._is_open:
+        if self.is_open:
             return [Broken(self._index, raw, self._raw[self._passed :] + tag)]
         return [Content(raw)]
 

@@ -111,6 +111,12 @@ def test_what_was_announced_and_breaks_gives_back_its_rest() -> None:
     ]
 
 
+def test_a_broken_calls_number_is_not_used_again() -> None:
+    found = parsed(['<tool_call>{"name": "a", "arguments": {"x": 1}</tool_call>', LONDON, PARIS])
+    assert [item.index for item in found if isinstance(item, Opened)] == [0, 1, 2]
+    assert [item.index for item in found if isinstance(item, Closed)] == [1, 2]
+
+
 def test_beyond_the_limit_calls_are_dropped() -> None:
     assert summary(parsed([f"{LONDON}\n{PARIS}\n"], limit=1)) == ("", [("get_weather", '{"location": "London"}')])
     assert summary(parsed(f"{LONDON}\n{PARIS}\n", limit=1)) == ("", [("get_weather", '{"location": "London"}')])

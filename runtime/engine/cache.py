@@ -202,12 +202,6 @@ class Cache:
             return True
         return False
 
-    def clear(self) -> None:
-        """Forget everything, operations included (the engine clears llama.cpp's memory itself)."""
-        self.__init__(  # type: ignore[misc]
-            self.cells, slots=self._n_slots, residents=len(self._residents) + len(self._free_residents)
-        )
-
     def holders(self) -> Iterator[int]:
         yield from self._ends
 

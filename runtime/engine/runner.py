@@ -23,10 +23,11 @@ from runtime.errors import AIError, EngineError
 log = logging.getLogger(__name__)
 
 RESIDENTS = 64
-LONG = 32
+LONG = 8
 """Tokens of one sequence in a batch from which on a cancel stops the batch, instead of waiting for its end."""
 FIRST_SLICE, SMALLEST_SLICE = 64, 16
-SLICE_SECONDS, SLICE_SECONDS_ALONE = 0.1, 0.5
+"""Tokens: before anything is measured (and while no stream runs, at least), and beside streams at least."""
+SLICE_SECONDS, SLICE_SECONDS_ALONE = 0.1, 2.0
 """How long a slice of prefill may take, while streams run and while none does."""
 
 
@@ -43,9 +44,9 @@ class Runner:
         cells: int,
         max_sequences: int,
     ) -> None:
-        residents = min(RESIDENTS, MAX_SEQUENCE_IDS - max_sequences)
-        self.cache = Cache(cells, slots=max_sequences, residents=residents)
-        self.scheduler = Scheduler(self.cache, images, max_sequences=max_sequences, batch=BATCH)
+        self._images = images
+        self._cells, self._max_sequences = cells, max_sequences
+        self.cache, self.scheduler = self._new_books()
         self.faults = 0
         """How often the books and llama.cpp's memory disagreed."""
         self.generated = 0
@@ -95,10 +96,18 @@ class Runner:
             self._tell(request)
 
     def reset(self, error: AIError) -> None:
-        """After a fault that nobody foresaw: every request fails, every cell is free."""
-        self.fail_all(error)
-        self.cache.clear()
-        self._context.clear()
+        """After a fault that nobody foresaw: every request fails, every cell is free. Trusts no books."""
+        requests, self._requests = list(self._requests), {}
+        self._start_afresh()
+        for request in requests:
+            request.is_closed = True
+            request.events.append(Failed(error))
+            for sequence in request.sequences:
+                for key in sequence.wanted:
+                    self._images.forget(key)
+                if not sequence.is_done:
+                    self._leave(sequence)
+            self._tell(request)
 
     def step(self) -> bool:
         """False: there is nothing to do until a message comes."""
@@ -128,8 +137,18 @@ class Runner:
         except AssertionError as e:
             log.error("the KV cache's books are wrong, starting afresh: %s", e)
             self.faults += 1
-            self.cache.clear()
-            self._context.clear()
+            self._start_afresh()
+
+    def _new_books(self) -> tuple[Cache, Scheduler]:
+        residents = min(RESIDENTS, MAX_SEQUENCE_IDS - self._max_sequences)
+        cache = Cache(self._cells, slots=self._max_sequences, residents=residents)
+        return cache, Scheduler(cache, self._images, max_sequences=self._max_sequences, batch=BATCH)
+
+    def _start_afresh(self) -> None:
+        preemptions = self.scheduler.preemptions
+        self.cache, self.scheduler = self._new_books()
+        self.scheduler.preemptions = preemptions
+        self._context.clear()
 
     def _run_text(self, pieces: tuple[Slice, ...]) -> None:
         self._batch.clear()
@@ -281,8 +300,9 @@ class Runner:
         if self._seconds_per_token is None:
             return FIRST_SLICE
         is_streaming = any(s.n_computed >= s.n_prompt for s in self.scheduler.running)
-        tokens = (SLICE_SECONDS if is_streaming else SLICE_SECONDS_ALONE) / self._seconds_per_token
-        return BATCH if tokens >= BATCH else max(SMALLEST_SLICE, 1 << max(0, int(tokens).bit_length() - 1))
+        seconds, least = (SLICE_SECONDS, SMALLEST_SLICE) if is_streaming else (SLICE_SECONDS_ALONE, FIRST_SLICE)
+        tokens = seconds / self._seconds_per_token
+        return BATCH if tokens >= BATCH else max(least, 1 << max(0, int(tokens).bit_length() - 1))
 
     def _measure(self, seconds: float, sizes: list[int]) -> None:
         if max(sizes) < SMALLEST_SLICE:

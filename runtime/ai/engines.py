@@ -12,7 +12,7 @@ from runtime.ai.structured import Grammars, Vocabulary
 from runtime.catalog.catalog import Catalog
 from runtime.catalog.manifest import Manifest
 from runtime.engine.request import Part, Prompt, SamplingParams, Sink, Ticket, TokenMask
-from runtime.errors import BeiraError, CatalogError, ConfigError, ModelNotLoaded
+from runtime.errors import CatalogError, ConfigError, ModelNotLoaded
 
 
 class Engine(Protocol):
@@ -117,10 +117,11 @@ class Engines:
         task = self._loads.get(manifest.id)
         if task is None:
             task = self._loads[manifest.id] = asyncio.create_task(self._make(manifest), name=f"load {manifest.id}")
+            task.add_done_callback(lambda t: t.cancelled() or t.exception())  # seen, even where all callers have left
         try:
             # a caller who leaves must not end what others wait for
             return await asyncio.shield(task)
-        except BeiraError:
+        except Exception:
             if self._loads.get(manifest.id) is task:
                 del self._loads[manifest.id]  # the next caller may try again
             raise

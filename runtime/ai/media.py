@@ -101,8 +101,8 @@ def decode(data: bytes, fit: Fit, path: str) -> Image:
             picture.draft("RGB", (max(size) * 2, max(size) * 2))
             picture.load()
             upright = _upright(picture)
-            _check_size(upright.size, path)
-            rgb = _rgb(upright).resize(_fitted(upright.size, fit), PIL.Image.Resampling.BICUBIC)
+            is_turned = upright.size != picture.size
+            rgb = _rgb(upright).resize(size[::-1] if is_turned else size, PIL.Image.Resampling.BICUBIC)
     except ImageError:
         raise
     except PIL.UnidentifiedImageError as e:

@@ -88,6 +88,17 @@ def test_exif_turns_it_upright() -> None:
     assert pixel(image, 28, 100) == RED
 
 
+def test_the_size_is_that_of_the_picture_however_it_is_decoded() -> None:
+    # large JPEGs are decoded at a fraction, and turned ones have their sides swapped
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 8
+    picture = PIL.Image.new("L", (4001, 2999))
+    fit = Fit(0, 1024 * 784)
+    whole = decode(encoded(picture, "BMP"), fit, "p")
+    turned = decode(encoded(picture, "JPEG", exif=exif), fit, "p")
+    assert (turned.height, turned.width) == (whole.width, whole.height)
+
+
 def test_a_gif_shows_its_first_frame() -> None:
     frames = [PIL.Image.new("RGB", (56, 56), colour) for colour in ("red", "blue")]
     data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])

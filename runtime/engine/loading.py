@@ -8,7 +8,8 @@ from pathlib import Path
 
 from runtime.config import EngineSettings
 from runtime.engine.budget import MemoryPlan, Threads, available_memory, usable_cores
-from runtime.engine.llama import AbortFlag, Context, Model, Vision
+from runtime.engine.llama import AbortFlag, Context, Model
+from runtime.engine.projector import Projector
 from runtime.engine.tokenize import Tokenizer
 from runtime.engine.vision import EmbeddingCache
 from runtime.errors import ConfigError
@@ -31,7 +32,7 @@ class LoadedModel:
             raise ConfigError(f"engine.max_sequences: must be 1 … {MAX_RUNNING}, got {settings.max_sequences}")
         self.threads = Threads.choose(settings.threads, usable_cores())
         self.model = Model(text, gpu_layers=settings.gpu_layers)
-        self.vision: Vision | None = None
+        self.vision: Projector | None = None
         try:
             if self.model.is_recurrent:
                 raise ConfigError(f"{text}: a recurrent model, whose state cannot be shared by prefix; use another")
@@ -71,10 +72,10 @@ class LoadedModel:
         if not settings.gpu_layers:
             plan.require(available_memory())
 
-    def _load_vision(self, projector: Path | None, settings: EngineSettings) -> Vision | None:
+    def _load_vision(self, projector: Path | None, settings: EngineSettings) -> Projector | None:
         if projector is None:
             return None
-        return Vision(
+        return Projector(
             projector,
             self.model,
             threads=self.threads.vision,

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from llama_cpp import llama_cpp as c
-from llama_cpp import mtmd_cpp as m
 
 from runtime.config import EngineSettings
 from runtime.engine.engine import Engine
-from runtime.engine.llama import start_backend
+from runtime.engine.llama import c, m, start_backend
 from runtime.engine.request import Event, Failed, Finished, Image, Markup, Part, Piece, SamplingParams, Started, Text
 
 MODEL = Path(__file__).parents[2] / "models" / "beira-tiny"

@@ -14,6 +14,7 @@ import pytest
 from runtime import wire
 from runtime.errors import FunctionError
 from runtime.isolate.pool import IsolateUnavailable, Pool
+from runtime.isolate.tempdir import SPARE
 from tests.isolate.host import Output, Reply, invoke, invoke_message, pool_of, run, settings, until, write
 
 OK = "async def fetch(request):\n    return 'ok'\n"
@@ -39,7 +40,7 @@ def descriptors(pid: int) -> int:
 
 
 def temporary() -> list[str]:
-    return sorted(str(p) for p in Path(tempfile.gettempdir()).glob(f"beira-{os.getpid()}-*/*"))
+    return sorted(str(p) for p in Path(tempfile.gettempdir()).glob(f"beira-{os.getpid()}-*/[0-9]*"))
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts by /proc")
@@ -83,6 +84,9 @@ def test_500_invocations_leave_no_process_thread_descriptor_or_file(tmp_path: Pa
             await client_once(pool)
             await until(lambda: pool.is_full, "warm")
             await until(lambda: len(temporary()) == 4, "folders removed")
+            spare = list(Path(tempfile.gettempdir()).glob(f"beira-{os.getpid()}-*/spare-*"))
+            assert len(spare) <= SPARE
+            assert not [p for folder in spare for p in folder.iterdir()]
             before = count(pool)
             assert sum(await asyncio.gather(*(client() for _ in range(8)))) == 490
             await until(lambda: pool.is_full and count(pool) == before, f"as before: {before}")

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llama_cpp import llama_cpp as c
 
 from runtime.ai.request import parse
 from runtime.ai.template import lay_out
-from runtime.engine.llama import CONTROL, USER_DEFINED, start_backend
+from runtime.engine.llama import CONTROL, USER_DEFINED, c, start_backend
 from runtime.engine.request import Markup
 from runtime.engine.tokenize import Tokenizer
 from tests.ai.seed import BASIC, CALL, TOOLS, prompt

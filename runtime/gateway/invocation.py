@@ -196,17 +196,22 @@ class Invocation:
                 if self.outcome is not None or not self.exchange.is_started:
                     continue
                 if self.exchange.sent_bytes + len(data) > limit:
-                    return await self._conclude(
-                        Outcome.EXCEEDED_RESPONSE, f"the response may hold {self._limits.response_mb} MB"
-                    )
+                    detail = f"the response may hold {self._limits.response_mb} MB"
+                    return await self._conclude(Outcome.EXCEEDED_RESPONSE, detail)
+                if self._ended is not None and self._out.qsize() == 1:
+                    return await self._finish(data)
                 await self.exchange.write(data)
                 await self._say(wire.Credit(size=len(data)))
-            if self.outcome is None and self._ended is not None:
-                await self.exchange.finish()
-                self._answered.set()
-                self._arm(self._limits.wait_until_s if self._ended.wait_until else ABORT_GRACE_S)
+            await self._finish(b"")
         except RuntimeError as e:  # uvicorn: the body does not fit the content-length that the function gave
             await self._conclude(Outcome.INVALID_RESPONSE, str(e))
+
+    async def _finish(self, data: bytes) -> None:
+        """The last part of the response; what `wait_until` was given goes on behind it."""
+        if self.outcome is None and self._ended is not None and self.exchange.is_started:
+            await self.exchange.finish(data)
+            self._answered.set()
+            self._arm(self._limits.wait_until_s if self._ended.wait_until else ABORT_GRACE_S)
 
     async def _pump(self) -> None:
         """Hand on the request's body as the isolate makes room for it; then wait for the client to leave."""

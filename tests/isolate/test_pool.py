@@ -39,6 +39,10 @@ def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def spare() -> list[Path]:
+    return list(Path(tempfile.gettempdir()).glob(f"beira-{os.getpid()}-*/spare-*"))
+
+
 def temporary() -> list[str]:
     return sorted(str(p) for p in Path(tempfile.gettempdir()).glob(f"beira-{os.getpid()}-*/[0-9]*"))
 
@@ -84,9 +88,8 @@ def test_500_invocations_leave_no_process_thread_descriptor_or_file(tmp_path: Pa
             await client_once(pool)
             await until(lambda: pool.is_full, "warm")
             await until(lambda: len(temporary()) == 4, "folders removed")
-            spare = list(Path(tempfile.gettempdir()).glob(f"beira-{os.getpid()}-*/spare-*"))
-            assert len(spare) <= SPARE
-            assert not [p for folder in spare for p in folder.iterdir()]
+            assert len(spare()) <= SPARE
+            assert not [file for folder in spare() for file in os.listdir(folder)]
             before = count(pool)
             assert sum(await asyncio.gather(*(client() for _ in range(8)))) == 490
             await until(lambda: pool.is_full and count(pool) == before, f"as before: {before}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -84,6 +85,8 @@ class Settings:
     """Models to load at start-up besides the default one; empty: the embedded one."""
     default_model: str | None = None
     api_keys: tuple[str, ...] = field(default=(), repr=False)
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may call `/v1` from a browser; `*` is any."""
     outbound_allow: tuple[str, ...] = ()
     """Hosts, `host:port`s and networks that outbound requests may reach though they are not public."""
 
@@ -132,8 +135,26 @@ def load(
         load=tuple(_strings(models.get("load", []), f"{file}: models.load")),
         default_model=model,
         outbound_allow=tuple(_strings(outbound.get("allow", []), f"{file}: outbound.allow")),
-        api_keys=tuple(k for k in (s.strip() for s in environ.get("BEIRA_API_KEYS", "").split(",")) if k),
+        api_keys=_listed(environ, "BEIRA_API_KEYS"),
+        cors_origins=tuple(_origin(o) for o in _listed(environ, "BEIRA_CORS_ORIGINS")),
     )
+
+
+def _listed(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """A comma-separated variable. Commas alone are a mistake: they must not mean that anyone may enter."""
+    text = environ.get(name, "").strip()
+    values = tuple(v for v in (part.strip() for part in text.split(",")) if v)
+    if text and not values:
+        raise ConfigError(f"environment: {name}: must be values separated by commas, got {text!r}")
+    return values
+
+
+def _origin(text: str) -> str:
+    if text != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#@\s*]+", text):
+        raise ConfigError(
+            f"environment: BEIRA_CORS_ORIGINS: must be origins like 'https://example.org', or '*', got {text!r}"
+        )
+    return text
 
 
 def discover(folder: Path) -> dict[str, Path]:

@@ -106,6 +106,7 @@ class Host:
             outbound=outbound,
             routes=lambda: functions.routes,
             api_keys=settings.api_keys,
+            cors_origins=settings.cors_origins,
             is_dev=options.is_dev,
         )
         server = _Server(App(node), options.grace_s)

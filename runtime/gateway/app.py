@@ -33,6 +33,7 @@ class Node:
     routes: Callable[[], Routes]
     """The table in force; asked anew for each request, since functions change in development."""
     api_keys: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
     is_dev: bool = False
 
 
@@ -41,7 +42,7 @@ class App:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._openai = OpenAI(node.service, node.api_keys)
+        self._openai = OpenAI(node.service, node.api_keys, node.cors_origins)
         self._invocations: set[Invocation] = set()
         self._work: set[asyncio.Task[None]] = set()
         self.is_draining = False

@@ -1,35 +1,38 @@
-"""The OpenAI-compatible face of `ai/`: `/v1/chat/completions` and `/v1/models`."""
+"""The OpenAI-compatible face of `ai/`: `/v1/chat/completions`, `/v1/models` and the schema of both."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import hmac
+import importlib.metadata
 import logging
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any, TypeVar
 
 import orjson
 
-from runtime.ai.service import Completion, Service
+from runtime.ai.openapi import document
+from runtime.ai.service import Service
 from runtime.errors import AIError, EngineError, InvalidRequest, ModelNotFound, Unauthorized
+from runtime.gateway.body import ClientLeft, read_object
+from runtime.gateway.cors import Cors
 from runtime.gateway.exchange import Exchange
 
 log = logging.getLogger("beira")
 requests = logging.getLogger("beira.request")
-BODY_LIMIT_MB = 64
+PATHS = ("/v1/chat/completions", "/v1/models", "/v1/openapi.json")
 T = TypeVar("T")
-
-
-class ClientLeft(Exception):
-    """Nobody is there any more to take the answer."""
 
 
 class OpenAI:
     """Answers every path below `/v1`."""
 
-    def __init__(self, service: Service, api_keys: Sequence[str]) -> None:
+    def __init__(self, service: Service, api_keys: Sequence[str] = (), cors_origins: Sequence[str] = ()) -> None:
         self._service = service
-        self._keys = [k.encode() for k in api_keys]
+        self._keys = [_digest(k.encode()) for k in api_keys]
+        self._cors = Cors(cors_origins)
+        self._document = document(importlib.metadata.version("beira"), needs_key=bool(api_keys))
 
     async def serve(self, exchange: Exchange) -> None:
         """Answer one request; an error is answered in OpenAI's shape."""
@@ -41,9 +44,9 @@ class OpenAI:
         except AIError as e:
             await self._answer_error(exchange, e)
         except Exception:
-            log.exception("[%s] %s failed in the host", exchange.request_id, exchange.path)
+            error = _failed(exchange)
             if not exchange.is_started:
-                await self._answer_error(exchange, EngineError("the node failed to answer; its log says why"))
+                await self._answer_error(exchange, error)
         elapsed = (asyncio.get_running_loop().time() - begin) * 1000
         requests.info(
             "[%s] %s %s status=%d ms=%.1f bytes=%d",
@@ -51,25 +54,35 @@ class OpenAI:
         )  # fmt: skip
 
     async def _route(self, exchange: Exchange) -> None:
+        preflight = self._cors.preflight(exchange)
+        if preflight is not None:  # a browser sends it without the key
+            await exchange.start(204, (), self._head(exchange, preflight))
+            await exchange.finish()
+            return
         self._authorize(exchange)
         path, method = exchange.path.rstrip("/"), exchange.method
         if path == "/v1/chat/completions":
             _allow(method, ("POST",), path)
             await self._complete(exchange)
-        elif path == "/v1/models":
-            _allow(method, ("GET", "HEAD"), path)
-            await exchange.answer(200, {"object": "list", "data": self._service.models()})
-        elif path.startswith("/v1/models/"):
-            _allow(method, ("GET", "HEAD"), path)
-            await exchange.answer(200, self._model(path.removeprefix("/v1/models/")))
-        else:
-            raise _NotFound(f"no such path: {method} {path}; known: /v1/chat/completions, /v1/models")
+            return
+        known = path in PATHS or path.startswith("/v1/models/")
+        if not known:
+            raise _NotFound(f"no such path: {method} {path}; known: {', '.join(PATHS)}")
+        _allow(method, ("GET", "HEAD"), path)
+        await exchange.answer(200, self._page(path), self._head(exchange))
+
+    def _page(self, path: str) -> dict[str, Any]:
+        if path == "/v1/openapi.json":
+            return self._document
+        if path == "/v1/models":
+            return {"object": "list", "data": self._service.models()}
+        return self._model(path.removeprefix("/v1/models/"))
 
     def _authorize(self, exchange: Exchange) -> None:
         if not self._keys:
             return
         scheme, _, key = (exchange.header("authorization") or "").partition(" ")
-        given = key.strip().encode("utf-8", "surrogateescape") if scheme.lower() == "bearer" else b""
+        given = _digest(key.strip().encode("latin-1")) if scheme.lower() == "bearer" else b""
         matches = [hmac.compare_digest(given, key) for key in self._keys]  # all of them: the time tells nothing
         if not any(matches):
             raise Unauthorized("the API key is missing or wrong: send 'Authorization: Bearer KEY'")
@@ -82,29 +95,37 @@ class OpenAI:
         raise ModelNotFound(f"the model {name!r} does not exist; known: {known}", param="model")
 
     async def _complete(self, exchange: Exchange) -> None:
-        inputs = await _json(exchange)
         client = exchange.scope.get("client")
         caller = f"v1:{client[0]}" if client else "v1"
-        completion = await _while_connected(exchange, self._service.run(inputs, caller=caller))
+        # the inputs stay unnamed: nothing holds their megabytes while the answer is generated
+        accepted = self._service.run(await read_object(exchange), caller=caller)
+        completion = await _while_connected(exchange, accepted)
         try:
-            extra = {"x-beira-request-id": exchange.request_id}
+            head = self._head(exchange)
             if completion.stand_in is not None:
-                extra["x-beira-stand-in"] = completion.stand_in
+                head["x-beira-stand-in"] = completion.stand_in
             if completion.is_stream:
-                await self._stream(exchange, completion, extra)
+                head |= {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+                await exchange.start(200, (), head)
+                await _while_connected(exchange, _send_events(exchange, completion.chunks()))
             else:
-                await exchange.answer(200, await _while_connected(exchange, completion.result()), extra)
+                await exchange.answer(200, await _while_connected(exchange, completion.result()), head)
         finally:
             await completion.aclose()
 
-    async def _stream(self, exchange: Exchange, completion: Completion, extra: dict[str, str]) -> None:
-        head = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"} | extra
-        await exchange.start(200, (), head)
-        await _while_connected(exchange, _send_events(exchange, completion.chunks()))
-
     async def _answer_error(self, exchange: Exchange, error: AIError) -> None:
-        extra = {"retry-after": str(error.retry_after or 1)} if error.status in (429, 503) else None
-        await exchange.answer(error.status, error.body(), extra)
+        extra: dict[str, str] = {}
+        if error.status in (429, 503):
+            extra["retry-after"] = str(error.retry_after or 1)
+        if isinstance(error, Unauthorized):
+            extra["www-authenticate"] = "Bearer"
+        if isinstance(error, _MethodNotAllowed):
+            extra["allow"] = ", ".join(error.allowed)
+        await exchange.answer(error.status, error.body(), self._head(exchange, extra))
+
+    def _head(self, exchange: Exchange, more: dict[str, str] | None = None) -> dict[str, str]:
+        """The headers of every response, and `more`."""
+        return {"x-beira-request-id": exchange.request_id} | self._cors.headers(exchange) | (more or {})
 
 
 class _NotFound(InvalidRequest):
@@ -116,49 +137,40 @@ class _MethodNotAllowed(InvalidRequest):
     status = 405
     default_code = "method_not_allowed"
 
-
-class _TooLarge(InvalidRequest):
-    status = 413
-    default_code = "request_too_large"
+    def __init__(self, message: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.allowed = allowed
 
 
 def _allow(method: str, allowed: tuple[str, ...], path: str) -> None:
     if method not in allowed:
-        raise _MethodNotAllowed(f"{path} takes {' and '.join(allowed)}, got {method}")
+        raise _MethodNotAllowed(f"{path} takes {' and '.join(allowed)}, got {method}", allowed)
 
 
-async def _json(exchange: Exchange) -> dict[str, Any]:
-    """The request's body as a JSON object."""
-    kind = (exchange.header("content-type") or "application/json").split(";")[0].strip().lower()
-    if kind != "application/json" and not kind.endswith("+json"):
-        raise InvalidRequest(f"content-type: must be application/json, got {kind[:80]!r}")
-    parts: list[bytes] = []
-    total, more = 0, True
-    while more:
-        part = await exchange.read()
-        if part is None:
-            raise ClientLeft
-        data, more = part
-        total += len(data)
-        if total > BODY_LIMIT_MB * 2**20:
-            raise _TooLarge(f"the body may hold {BODY_LIMIT_MB} MB")
-        parts.append(data)
-    try:
-        value = orjson.loads(b"".join(parts))
-    except orjson.JSONDecodeError as e:
-        raise InvalidRequest(f"the body is no JSON: {e}") from None
-    if not isinstance(value, dict):
-        raise InvalidRequest(f"the body must be a JSON object, got {type(value).__name__}")
-    return value
+def _digest(key: bytes) -> bytes:
+    """Of one length whatever the key, so that comparing tells not even that."""
+    return hashlib.sha256(key).digest()
+
+
+def _failed(exchange: Exchange) -> EngineError:
+    """Log the exception at hand, a fault of ours, and say no more than that to the client."""
+    log.exception("[%s] %s failed in the host", exchange.request_id, exchange.path)
+    return EngineError("the node failed to answer; its log says why")
 
 
 async def _send_events(exchange: Exchange, chunks: AsyncIterator[dict[str, Any]]) -> None:
     try:
         async for chunk in chunks:
-            await exchange.write(b"data: " + orjson.dumps(chunk) + b"\n\n")
+            await exchange.write(_event(chunk))
     except AIError as e:
-        await exchange.write(b"data: " + orjson.dumps(e.body()) + b"\n\n")
+        await exchange.write(_event(e.body()))
+    except Exception:
+        await exchange.write(_event(_failed(exchange).body()))
     await exchange.finish(b"data: [DONE]\n\n")
+
+
+def _event(data: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(data) + b"\n\n"
 
 
 async def _while_connected(exchange: Exchange, work: Awaitable[T]) -> T:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from runtime.errors import ConfigError
 
+SMALL_MODEL = 64 << 20
 KV_BYTES = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 """Bytes a value in the KV cache; quantised blocks of 32 carry a scale."""
 
@@ -22,9 +23,10 @@ class Threads:
     vision: int
 
     @classmethod
-    def choose(cls, asked: int, cores: int) -> Threads:
-        """`asked` 0: as many as there are cores."""
-        text = asked or cores
+    def choose(cls, asked: int, cores: int, weights: int) -> Threads:
+        """`asked` 0: as many as there are cores, but one for a model whose layers (`weights`: bytes of all) take less
+        time than threads need to meet after each of them: on a busy machine that is seconds a token."""
+        text = asked or (1 if weights < SMALL_MODEL else cores)
         vision = max(1, text // 2)
         return cls(text, max(1, text + 1 - vision), vision)
 

@@ -17,6 +17,7 @@ _EXPECTED = (
     b"more info: https",
     b"removing memory module",
     b"failed to compute graph, compute status: 1",
+    b"graph_compute_async failed with error 1",
     b"failed to decode, ret = 2",
 )
 

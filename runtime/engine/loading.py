@@ -30,8 +30,8 @@ class LoadedModel:
         """Raises ConfigError, EngineError."""
         if not 1 <= settings.max_sequences <= MAX_RUNNING:
             raise ConfigError(f"engine.max_sequences: must be 1 … {MAX_RUNNING}, got {settings.max_sequences}")
-        self.threads = Threads.choose(settings.threads, usable_cores())
         self.model = Model(text, gpu_layers=settings.gpu_layers)
+        self.threads = Threads.choose(settings.threads, usable_cores(), text.stat().st_size)
         self.vision: Projector | None = None
         try:
             if self.model.is_recurrent:

@@ -61,6 +61,12 @@ def test_memory_is_what_kernel_and_control_group_leave(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("asked", "cores"), [(0, 1), (0, 2), (0, 4), (0, 16), (1, 8), (3, 8)])
 def test_both_sides_stay_within_cores_and_one(asked: int, cores: int) -> None:
-    threads = Threads.choose(asked, cores)
+    threads = Threads.choose(asked, cores, 2 << 30)
     assert threads.vision + threads.text_beside_vision <= max(2, (asked or cores) + 1)
     assert min(threads.text, threads.text_beside_vision, threads.vision) >= 1
+
+
+def test_a_small_model_is_one_threads_work_unless_asked() -> None:
+    assert Threads.choose(0, 8, 4 << 20) == Threads(1, 1, 1)
+    assert Threads.choose(4, 8, 4 << 20).text == 4
+    assert Threads.choose(0, 8, 2 << 30).text == 8

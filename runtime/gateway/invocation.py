@@ -22,6 +22,7 @@ from runtime.gateway.exchange import BadHead, Exchange
 from runtime.gateway.routes import Function
 from runtime.gateway.subrequests import Subrequests
 from runtime.isolate.pool import Isolate, IsolateUnavailable
+from runtime.isolate.streams import Window, cut
 
 log = logging.getLogger("beira")
 ABORT_GRACE_S = 2.0
@@ -45,8 +46,7 @@ class Invocation:
         self._stand_in: str | None = None
         self._begin = asyncio.get_running_loop().time()
         self._answered = asyncio.Event()
-        self._body_credit = wire.WINDOW
-        self._body_more = asyncio.Event()
+        self._body = Window()
         self._out: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._out_bytes = 0
         self._ended: wire.End | None = None
@@ -153,8 +153,7 @@ class Invocation:
                     self._ended = message
                     self._out.put_nowait(None)
                 case wire.BodyCredit():
-                    self._body_credit += message.size
-                    self._body_more.set()
+                    self._body.grant(message.size)
                 case wire.AICall():
                     self._start_ai(message)
                 case wire.AICancel():
@@ -222,12 +221,8 @@ class Invocation:
             if total > limit:
                 await self._conclude(Outcome.BODY_TOO_LARGE, f"the body may hold {self._limits.body_mb} MB")
                 return
-            for start in range(0, len(data), wire.CHUNK):
-                piece = data[start : start + wire.CHUNK]
-                while self._body_credit < len(piece):
-                    self._body_more.clear()
-                    await self._body_more.wait()
-                self._body_credit -= len(piece)
+            for piece in cut(data):
+                await self._body.take(len(piece))
                 await self._say(wire.Body(data=piece))
             if more and not more_follows:
                 more = False

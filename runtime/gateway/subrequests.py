@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from runtime import wire
 from runtime.errors import OutboundError, WireError
 from runtime.isolate.pool import Isolate
+from runtime.isolate.streams import Window, cut
 from runtime.outbound import Outbound
 
 log = logging.getLogger("beira")
@@ -19,13 +20,12 @@ DEFAULT_TIMEOUT_S = 30.0
 
 
 class _Call:
-    """One subrequest under way: its task, and the two directions' credit."""
+    """One subrequest under way: its task, and the two directions' windows."""
 
     def __init__(self) -> None:
         self.task: asyncio.Task[None] | None = None
         self.upload: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self.credit = wire.WINDOW
-        self.more = asyncio.Event()
+        self.window = Window()
 
 
 class Subrequests:
@@ -55,8 +55,7 @@ class Subrequests:
             case wire.FetchSent():
                 call.upload.put_nowait(None)
             case wire.FetchCredit(size=size):
-                call.credit += size
-                call.more.set()
+                call.window.grant(size)
             case wire.FetchCancel():
                 if call.task is not None:
                     call.task.cancel()
@@ -108,12 +107,8 @@ class Subrequests:
                 ),
             )
             async for data in response.aiter_bytes():
-                for start in range(0, len(data), wire.CHUNK):
-                    piece = data[start : start + wire.CHUNK]
-                    while call.credit < len(piece):
-                        call.more.clear()
-                        await call.more.wait()
-                    call.credit -= len(piece)
+                for piece in cut(data):
+                    await call.window.take(len(piece))
                     await _say(isolate, wire.FetchBody(call=head.call, data=piece))
         await _say(isolate, wire.FetchEnd(call=head.call))
 

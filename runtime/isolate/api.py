@@ -101,7 +101,7 @@ class _AzionEnv:
             binding.required("Azion.env.get")
         return default if self._env is None or name not in self._env else str(self._env[name])
 
-    def bind(self, env: Env) -> None:
+    def bind(self, env: Env | None) -> None:
         self._env = env
 
 

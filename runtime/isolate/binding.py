@@ -35,7 +35,7 @@ class Connection(Protocol):
 _bound: Connection | None = None
 
 
-def bind(connection: Connection) -> None:
+def bind(connection: Connection | None) -> None:
     """Make `connection` this process's own; once, in an isolate, before its invocation."""
     global _bound
     _bound = connection

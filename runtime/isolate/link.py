@@ -14,9 +14,6 @@ from runtime import wire
 HIGH_WATER = 256 * 1024
 """Bytes under way after which `drain` waits, and after which a log line blocks until the host has read some."""
 
-FAREWELL_S = 2.0
-"""How long the host may take to close its end once everything was said."""
-
 
 class Link:
     """Sends from any thread; receives on the loop. The process ends with the socket: without its host it has no use."""
@@ -76,21 +73,11 @@ class Link:
             self._loop.call_soon_threadsafe(self._arm)
 
     def close(self) -> None:
-        """Send all that is left, end the stream, and wait until the host has read it and closed its end.
-
-        A host that writes to a socket whose peer is gone loses what it has not read yet: so the peer goes last.
-        """
+        """Send all that is left, blocking, and end the stream; the host's conduit reads it whole."""
         with self._lock:
             while self._out:
                 self._wait_writable()
                 self._flush()
-        try:
-            self._socket.shutdown(socket.SHUT_WR)
-            self._socket.settimeout(FAREWELL_S)
-            while self._socket.recv(256 * 1024):
-                pass
-        except OSError:
-            pass
         self._socket.close()
 
     def _arm(self) -> None:

@@ -24,7 +24,7 @@ _RULE = "define `async def fetch(request, env, ctx)`, or `class Default(WorkerEn
 def load(name: str, path: Path) -> Handlers:
     """Import the function `name` from `path`. Raises FunctionError, whose message names file and line."""
     is_package = path.name == "__init__.py"
-    folder = path.parent.parent if is_package else path.parent
+    folder = folder_of(path)
     # at the end: a function called json or email must not hide the standard library's
     sys.path.append(str(folder))
     shown = f"{folder.name}/{path.relative_to(folder)}"
@@ -35,6 +35,11 @@ def load(name: str, path: Path) -> Handlers:
     except BaseException as e:
         raise _error(e, folder, shown) from None
     return _handlers(module, bound, shown)
+
+
+def folder_of(path: Path) -> Path:
+    """The functions folder that the module at `path` belongs to."""
+    return path.parent.parent if path.name == "__init__.py" else path.parent
 
 
 def _compile(path: Path, shown: str) -> tuple[CodeType, set[str]]:

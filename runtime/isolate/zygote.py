@@ -23,6 +23,7 @@ from typing import NoReturn
 from runtime import wire
 from runtime.errors import FunctionError
 from runtime.isolate import guest, limits, loader, output, sandbox
+from runtime.isolate.sandbox import Sandbox
 from runtime.isolate.zygote_settings import ZygoteSettings
 
 SLOW_IMPORT_S = 1.0
@@ -37,6 +38,7 @@ class Zygote:
         self._control = control
         self._settings = settings
         self._data_size = limits.DataSize()
+        self._sandbox = Sandbox(code=loader.folder_of(Path(settings.path)), temp=Path(settings.temp))
         self._handlers: guest.Handlers = {}
         self._isolates: dict[int, int] = {}
         """The host's numbers by process id."""
@@ -45,6 +47,7 @@ class Zygote:
     def load(self) -> None:
         """Import the module and report; one that fails to load is the end of this process."""
         self._streams = output.install()
+        self._sandbox.confine_zygote()
         limits.limit_zygote(self._settings.limits, self._data_size.read())
         begin = time.perf_counter()
         try:
@@ -126,11 +129,13 @@ class Zygote:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         sandbox.die_with_parent(parent)
+        folder = f"{self._settings.temp}/{number}"
+        self._sandbox.confine_isolate(folder)
         self._control.detach()  # its number is about to be someone else's
         os.dup2(fd, _SOCKET, inheritable=False)
         os.closerange(_SOCKET + 1, 1 << 16)
         limits.limit_isolate(self._settings.limits, self._used)
-        os.environ["TMPDIR"] = f"{self._settings.temp}/{number}"
+        os.environ["TMPDIR"] = folder
         tempfile.tempdir = None
         if (numpy_random := sys.modules.get("numpy.random")) is not None:
             numpy_random.seed()  # `random` does so by itself
@@ -203,7 +208,6 @@ def main() -> None:
     sandbox.die_with_parent(settings.parent)
     _preload()
     zygote = Zygote(control, settings)
-    sandbox.confine()
     zygote.load()
     zygote.run()
 
@@ -212,6 +216,7 @@ def _preload() -> None:
     """Import what invocations would import one by one otherwise."""
     import python_multipart.multipart  # noqa: F401
 
+    guest.rehearse()
     sys.dont_write_bytecode = True
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Items
@@ -47,6 +48,8 @@ class EngineStats:
     preemptions: int
     faults: int
     """Disagreements between the books and llama.cpp's memory; anything but 0 is a bug."""
+    step_s: float
+    """How long the step that runs now has taken; 0 while the engine sleeps. One that never ends: a wedged engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class Engine:
         """Requests with a long slice in the batch that is computed right now."""
         self._n_open = self._n_arrivals = self._n_readers = 0
         self._is_closing = False
+        self._step_began: float | None = None
         self._loaded = LoadedModel(text, projector, settings, name=name, abort=self._abort)
         self.context = min(self._loaded.cells, self._loaded.model.n_ctx_train)
         self._encoder: ImageEncoder | None = None
@@ -149,6 +153,7 @@ class Engine:
 
     def stats(self) -> EngineStats:
         runner, encoder = self._runner, self._encoder
+        began = self._step_began
         return EngineStats(
             running=len(runner.scheduler.running),
             waiting=max(0, self._n_open - len(runner.scheduler.running)),
@@ -160,6 +165,7 @@ class Engine:
             tokens_generated=runner.generated,
             preemptions=runner.scheduler.preemptions,
             faults=runner.faults,
+            step_s=0.0 if began is None else time.monotonic() - began,
         )
 
     def close(self) -> None:
@@ -234,6 +240,7 @@ class Engine:
         try:
             while not self._is_closing:
                 self._wake.clear()
+                self._step_began = time.monotonic()
                 try:
                     while self._inbox:
                         self._inbox.popleft()(self._runner)
@@ -245,6 +252,7 @@ class Engine:
                     self._runner.reset(EngineError(f"the engine met a fault: {e}"))
                     continue
                 if is_idle and not self._is_closing:
+                    self._step_began = None
                     self._wake.wait()
         finally:
             self._end()

@@ -99,7 +99,17 @@ def _readable(code: Path) -> list[str]:
     root = str(own.parent)
     # in a checkout this package's parent is on the path too: the rest of it, with its .env, is not for functions
     paths = {path for path in (*sys.path, *site.getsitepackages()) if path and (path != root or "-packages" in path)}
-    return [*sorted(paths | {sys.prefix, sys.base_prefix, str(own), str(code)}), *_SYSTEM]
+    wanted = {*paths, sys.prefix, sys.base_prefix, str(own), str(code), *_SYSTEM}
+    return _outermost(sorted({os.path.realpath(path) for path in wanted}))
+
+
+def _outermost(paths: list[str]) -> list[str]:
+    """Of sorted paths those that are not below another one: each rule costs every isolate some microseconds."""
+    kept: list[str] = []
+    for path in paths:
+        if not (kept and path.startswith(kept[-1] + "/")):
+            kept.append(path)
+    return kept
 
 
 def _drop_capabilities() -> None:

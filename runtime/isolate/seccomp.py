@@ -21,6 +21,8 @@ _CLONE_THREAD = 0x00010000
 _CLONE_NAMESPACES = 0x7E020080
 _SHARED_ANONYMOUS = 0x21
 _AF_UNIX = 1
+_PID = b"\xde\xad\xfa\xce"
+"""Stands for an isolate's id in the program that all of them share; no other constant has these bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +119,12 @@ class Filter:
         if machine is not None and self.is_available:
             self._machine = machine
             self._libc = ctypes.CDLL(None, use_errno=True)
+            self._for_isolates = self._isolate_program()
 
     def confine_zygote(self) -> None:
         """It may fork and make threads; nothing below it may do more."""
         m = self._machine
-        self._apply(
+        rules = self._assemble(
             [
                 *(line for number in m.denied for line in _refuse(number, _EPERM)),
                 *_refuse(m.clone3, _ENOSYS),  # its flags are in memory, out of reach here: libc falls back to clone
@@ -132,11 +135,17 @@ class Filter:
                 *_when(m.affinity, 0, [(_JEQ, 1, 0, 0)]),
             ]
         )
+        self._enforce(rules)
 
     def confine_isolate(self, pid: int) -> None:
         """It may make threads, and signal itself."""
+        self._enforce(self._for_isolates.replace(_PID, struct.pack("I", pid)))
+
+    def _isolate_program(self) -> bytes:
+        """Made once, in the zygote: what differs between isolates is their id."""
         m = self._machine
-        self._apply(
+        (pid,) = struct.unpack("I", _PID)
+        return self._assemble(
             [
                 *(line for number in m.sealed for line in _refuse(number, _EPERM)),
                 *_when(m.clone, 0, [(_JSET, 1, 0, _CLONE_THREAD)]),
@@ -145,16 +154,19 @@ class Filter:
             ]
         )
 
-    def _apply(self, rules: list[tuple[int, int, int, int]]) -> None:
+    def _assemble(self, rules: list[tuple[int, int, int, int]]) -> bytes:
         m = self._machine
         program = [
             (_LD, 0, 0, _ARCH), (_JEQ, 1, 0, m.audit), (_RET, 0, 0, _KILL),
             (_LD, 0, 0, _NR), (_JGT, 0, 1, m.newest), (_RET, 0, 0, _ENOSYS),
             *rules, (_RET, 0, 0, _ALLOW),
         ]  # fmt: skip
-        code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
-        head = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program), ctypes.addressof(code)))
-        if self._libc.syscall(m.seccomp, _SECCOMP_SET_MODE_FILTER, 0, head) != 0:
+        return b"".join(struct.pack("HBBI", *line) for line in program)
+
+    def _enforce(self, program: bytes) -> None:
+        code = ctypes.c_char_p(program)
+        head = struct.pack("HxxxxxxP", len(program) // 8, ctypes.cast(code, ctypes.c_void_p).value)
+        if self._libc.syscall(self._machine.seccomp, _SECCOMP_SET_MODE_FILTER, 0, head) != 0:
             raise OSError(ctypes.get_errno(), "seccomp")
 
 

@@ -152,8 +152,6 @@ def _rule(name: str, kind: Mapping[str, Any], error: jsonschema_rs.ValidationErr
             return f"must be at least {kind['limit']}"
         case "maximum":
             return f"must be at most {kind['limit']}"
-        case "exclusiveMinimum":
-            return f"must be greater than {kind['limit']}"
         case "minLength" | "minItems":
             return "must not be empty"
         case "maxItems":

@@ -114,7 +114,7 @@ SCHEMAS: dict[str, Schema] = {
         top_p=_optional("number", minimum=0, maximum=1),
         top_k=_optional("integer", minimum=-1, maximum=2**31 - 1),
         min_p=_optional("number", minimum=0, maximum=1),
-        repetition_penalty=_optional("number", exclusiveMinimum=0, maximum=100),
+        repetition_penalty=_optional("number", minimum=0.01, maximum=100),
         presence_penalty=_optional("number", minimum=-2, maximum=2),
         frequency_penalty=_optional("number", minimum=-2, maximum=2),
         n=_optional("integer", minimum=1, maximum=MAX_N),

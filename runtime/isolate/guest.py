@@ -143,8 +143,10 @@ class _Guest:
             response.headers.setdefault("cache-control", "no-cache")
             source = _server_sent(source)
         whole = _whole(source)
-        if whole is not None and response.status not in (204, 304):
+        if whole:
             response.headers.set("content-length", str(len(whole)))
+        elif whole is not None and response.status not in (204, 304):
+            response.headers.setdefault("content-length", "0")  # a HEAD's answer may name what GET's would be
         head = wire.Head(status=response.status, headers=response.headers.items())
         if whole is not None and len(whole) <= wire.CHUNK:  # one write, one wake-up of the host
             chunks = (wire.Chunk(data=whole),) if whole else ()

@@ -205,7 +205,7 @@ class Isolate:
         """Look at the process's CPU clock when it can first have used up its time, and kill it if it has."""
         try:
             used_ms = time.clock_gettime(cpu_clock(self.pid)) * 1000 if self.pid else 0.0
-        except OSError:
+        except (OSError, OverflowError, ValueError):  # no such clock here: RLIMIT_CPU alone counts
             return
         left = self._cpu_ms - used_ms
         if left <= 0:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import sys
 from dataclasses import dataclass
 
 _FILES = 256
@@ -25,7 +24,10 @@ class DataSize:
     """How much private memory this process has mapped; opened before the sandbox closes /proc."""
 
     def __init__(self) -> None:
-        self._fd = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC) if sys.platform == "linux" else -1
+        try:
+            self._fd = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:  # no /proc: memory is limited by the machine only
+            self._fd = -1
 
     def read(self) -> int:
         """Bytes as RLIMIT_DATA counts them; 0 where the system does not tell."""

@@ -214,7 +214,7 @@ class Nursery:
     def _cpu_ms(self) -> float:
         try:
             return time.clock_gettime(cpu_clock(self._process.pid)) * 1000
-        except OSError:
+        except (OSError, OverflowError, ValueError):
             return 0.0
 
 

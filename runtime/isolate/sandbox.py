@@ -18,7 +18,6 @@ _PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITY_VERSION = 0x20080522
-_SYS_CAPSET = {"x86_64": 126, "aarch64": 91}
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _SYSTEM = (
     "/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/localtime", "/etc/timezone", "/etc/mime.types",
@@ -120,5 +119,5 @@ def _drop_capabilities() -> None:
         if _LIBC.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) != 0:
             break
     header = struct.pack("Ii", _CAPABILITY_VERSION, 0)
-    if _LIBC.syscall(_SYS_CAPSET.get(os.uname().machine, -1), header, bytes(24)) != 0:
+    if _LIBC.capset(header, bytes(24)) != 0:
         raise OSError(ctypes.get_errno(), "capset")

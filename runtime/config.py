@@ -11,10 +11,12 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import dotenv
+from cronsim import CronSim, CronSimError
 
 from runtime.errors import ConfigError
 
@@ -56,6 +58,16 @@ class EngineSettings:
     image_cache_mb: int = 256
     image_cache_dir: Path | None = None
     max_queue: int = 64
+    step_s: float = 60.0
+    """A step that takes longer is a wedged engine: the node is unready, and `beira serve` starts another."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """`[node]`."""
+
+    min_free_mb: int = 128
+    """Memory that must be left for new work to be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,8 @@ class FunctionSettings:
     routes: tuple[str, ...]
     """Paths it owns; `/x/*` also owns everything below `/x/`."""
     cron: tuple[str, ...] = ()
+    cron_overlap: bool = False
+    """A run may begin while the one before it goes on."""
     args: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     limits: Limits = Limits()
@@ -89,12 +103,13 @@ class Settings:
     """Origins whose pages may call `/v1` from a browser; `*` is any."""
     outbound_allow: tuple[str, ...] = ()
     """Hosts, `host:port`s and networks that outbound requests may reach though they are not public."""
+    node: NodeSettings = NodeSettings()
 
 
 ARGS_LIMIT = 100 * 1024
 _KV_TYPES = ("f32", "f16", "q8_0", "q4_0")
-_TABLES = ("models", "engine", "env", "limits", "functions", "outbound")
-_FUNCTION_KEYS = ("routes", "cron", "args", "env", "limits")
+_TABLES = ("models", "engine", "env", "limits", "functions", "outbound", "node")
+_FUNCTION_KEYS = ("routes", "cron", "cron_overlap", "args", "env", "limits")
 
 
 def load(
@@ -135,6 +150,7 @@ def load(
         load=tuple(_strings(models.get("load", []), f"{file}: models.load")),
         default_model=model,
         outbound_allow=tuple(_strings(outbound.get("allow", []), f"{file}: outbound.allow")),
+        node=_section(NodeSettings(), _table(data, "node", file), f"{file}: node"),
         api_keys=_listed(environ, "BEIRA_API_KEYS"),
         cors_origins=tuple(_origin(o) for o in _listed(environ, "BEIRA_CORS_ORIGINS")),
     )
@@ -214,11 +230,30 @@ def _function(
         name=name,
         path=path,
         routes=routes,
-        cron=tuple(_strings(table.get("cron", []), f"{where}.cron")),
+        cron=tuple(_cron(text, f"{where}.cron") for text in _strings(table.get("cron", []), f"{where}.cron")),
+        cron_overlap=_switch(table.get("cron_overlap", False), f"{where}.cron_overlap"),
         args=args,
         env={**env, **_variables(table.get("env", {}), f"{where}.env")},
         limits=_section(limits, table.get("limits", {}), f"{where}.limits"),
     )
+
+
+def _cron(text: str, where: str) -> str:
+    try:
+        next(CronSim(text, datetime(2024, 1, 1, tzinfo=UTC)))
+    except CronSimError as e:
+        raise ConfigError(
+            f"{where}: must be an expression like '*/5 * * * *' (minute hour day month weekday, UTC), got {text!r}: {e}"
+        ) from None
+    except StopIteration:
+        raise ConfigError(f"{where}: {text!r} names a time that never comes") from None
+    return text
+
+
+def _switch(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{where}: must be true or false, got {value!r}")
+    return value
 
 
 def _route(route: str, where: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime import config
+from runtime import config, supervisor
 from runtime.errors import BeiraError, ConfigError
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    arguments = _parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    arguments = _parser().parse_args(argv, argparse.Namespace(argv=argv))
     try:
         status: int = arguments.run(arguments)
     except BeiraError as e:
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def entry() -> None:
     """The console script: leaves at once, so that an image being encoded delays nothing."""
+    _open_standard_streams()
     status = main()
     logging.shutdown()
     try:
@@ -43,6 +45,17 @@ def entry() -> None:
     except OSError:
         status = status or 1
     os._exit(status)
+
+
+def _open_standard_streams() -> None:
+    """Where one is closed, open the null device: else a socket would take its number, and be written to."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+            name = ("stdin", "stdout", "stderr")[fd]
+            setattr(sys, name, open(fd, "r" if fd == 0 else "w", closefd=False))  # noqa: SIM115
 
 
 def _dev(a: argparse.Namespace) -> int:
@@ -54,11 +67,15 @@ def _dev(a: argparse.Namespace) -> int:
 
 
 def _serve(a: argparse.Namespace) -> int:
+    settings = config.load(a.dir, model_dirs=a.models, model=a.model)
+    if a.inherit is None:
+        return supervisor.Supervisor(supervisor.listen(a.host, a.port), a.argv).run()
+
     from runtime import host
 
     host.setup_logging()
-    settings = config.load(a.dir, model_dirs=a.models, model=a.model)
-    return host.run(settings, host.Options(a.host, a.port, allow_stand_in=a.allow_stand_in))
+    options = host.Options(a.host, a.port, allow_stand_in=a.allow_stand_in)
+    return host.run(settings, options, inheritance=a.inherit)
 
 
 def _invoke(a: argparse.Namespace) -> int:
@@ -169,6 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_server(commands, "dev", _dev, "serve a project's functions, reloading what is saved", "127.0.0.1", 8787)
     serve = _add_server(commands, "serve", _serve, "serve a project's functions in production", "0.0.0.0", 8080)
     serve.add_argument("--allow-stand-in", action="store_true", help="let a stand-in answer where weights are absent")
+    serve.add_argument("--inherit", type=supervisor.Inheritance.parse, help=argparse.SUPPRESS)
     _add_invoke(commands)
     check = commands.add_parser("check", help="load every function, serve nothing, and say what is wrong")
     check.add_argument("dir", nargs="?", type=Path, default=Path("."), metavar="DIR")

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-import uvicorn
 import uvloop
 
 from runtime import config
@@ -23,8 +21,12 @@ from runtime.engine.engine import Engine
 from runtime.errors import ConfigError
 from runtime.gateway.app import App, Node
 from runtime.gateway.functions import Functions
+from runtime.gateway.memory import Memory
 from runtime.gateway.reload import SHARED, Changes
+from runtime.gateway.schedule import Schedule
+from runtime.gateway.server import Server
 from runtime.outbound import Outbound
+from runtime.supervisor import DRAIN_S, WEDGED, Inheritance, listen
 
 log = logging.getLogger("beira")
 WARM = 4
@@ -46,20 +48,21 @@ class Options:
     @property
     def grace_s(self) -> float:
         """How long requests in flight may go on after a stop was asked for."""
-        return 0.5 if self.is_dev else 30.0
+        return 0.5 if self.is_dev else DRAIN_S
 
 
 Work = Callable[[str], Awaitable[int]]
 """What a started node is for: takes its URL, returns the exit status when it is over."""
 
 
-def run(settings: Settings, options: Options, work: Work | None = None) -> int:
+def run(settings: Settings, options: Options, work: Work | None = None, inheritance: Inheritance | None = None) -> int:
     """Start a node, do `work` (without any: print where it listens and serve), stop on its end or on a signal.
 
-    Returns the exit status. Raises BeiraError where the node cannot start.
+    `inheritance` is what a supervisor gave; without it the node listens by itself. Returns the exit status. Raises
+    BeiraError where the node cannot start.
     """
     host = Host(settings, options)
-    listener = _bind(options.host, options.port)
+    listener = inheritance.take() if inheritance is not None else listen(options.host, options.port)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(host.serve(listener, work or _announce))
 
@@ -79,7 +82,7 @@ def check(settings: Settings) -> int:
             await functions.start()
             for line in functions.lines():
                 _print(line)
-            return 1 if any(f.pool.failure for f in functions.routes.functions.values()) else 0
+            return 0 if functions.are_sound else 1
         finally:
             await functions.aclose()
 
@@ -94,6 +97,7 @@ class Host:
             settings = _only(settings, options.only)
         self.settings = settings
         self.options = options
+        self._watch = Watch(settings.engine.step_s)
 
     async def serve(self, listener: socket.socket, work: Work) -> int:
         """Start everything, do `work`, stop everything; a signal ends the work. Returns the exit status."""
@@ -101,33 +105,59 @@ class Host:
         functions = Functions(settings.functions, warm=1 if options.only else WARM)
         outbound = Outbound(allow=settings.outbound_allow)
         service = self._service(outbound)
-        node = Node(
-            service=service,
-            outbound=outbound,
-            routes=lambda: functions.routes,
-            api_keys=settings.api_keys,
-            cors_origins=settings.cors_origins,
-            is_dev=options.is_dev,
+        app = App(
+            Node(
+                service=service,
+                outbound=outbound,
+                routes=lambda: functions.routes,
+                memory=Memory(settings.node.min_free_mb),
+                faults=self._watch.faults,
+                api_keys=settings.api_keys,
+                cors_origins=settings.cors_origins,
+                is_dev=options.is_dev,
+            )
         )
-        server = _Server(App(node), options.grace_s)
+        server = Server(app, options.grace_s)
+        schedule = Schedule(lambda: [f.settings for f in functions.routes.functions.values()], app.run_scheduled)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        working = asyncio.create_task(self._work(functions, service, listener, work))
+        watching = asyncio.create_task(self._watch.wedged())
+        working = asyncio.create_task(self._work(app, functions, service, schedule, listener, work))
+        is_wedged = False
         try:
-            await asyncio.wait([serving, working], return_when=asyncio.FIRST_COMPLETED)
-            return working.result() if working.done() else 0
+            is_wedged = await self._until_over(serving, working, watching)
+            if is_wedged:
+                app.hurry()
+            return WEDGED if is_wedged else working.result() if working.done() else 0
         finally:
             server.should_exit = True
-            working.cancel()
-            await asyncio.gather(working, serving, return_exceptions=True)
+            for task in (working, watching):
+                task.cancel()
+            await asyncio.gather(working, watching, serving, return_exceptions=True)
             await functions.aclose()
-            await service.aclose()
+            await schedule.aclose()
+            if not is_wedged:  # its thread would never be joined; the end of the process frees what it holds
+                await service.aclose()
             await outbound.aclose()
+
+    async def _until_over(
+        self, serving: asyncio.Task[None], working: asyncio.Task[int], watching: asyncio.Task[str]
+    ) -> bool:
+        """Wait for the end; whether it is that of a wedged engine. In development nobody would start another host."""
+        await asyncio.wait([serving, working, watching], return_when=asyncio.FIRST_COMPLETED)
+        if serving.done() or working.done():
+            return False
+        if not self.options.is_dev:
+            log.critical("%s: giving up", watching.result())
+            return True
+        log.critical("%s: restart to have it back", watching.result())
+        await asyncio.wait([serving, working], return_when=asyncio.FIRST_COMPLETED)
+        return False
 
     def _service(self, outbound: Outbound) -> Service:
         settings, options = self.settings, self.options
 
         def make_engine(manifest: Manifest) -> Engine:
-            return Engine(manifest.text, manifest.projector, settings.engine, name=manifest.id)
+            return self._watch.add(Engine(manifest.text, manifest.projector, settings.engine, name=manifest.id))
 
         async def fetch_image(url: str) -> bytes:
             return await outbound.fetch_bytes(url, max_bytes=IMAGE_BYTES)
@@ -142,22 +172,28 @@ class Host:
             fetch_image=fetch_image,
         )
 
-    async def _work(self, functions: Functions, service: Service, listener: socket.socket, work: Work) -> int:
+    async def _work(
+        self, app: App, functions: Functions, service: Service, schedule: Schedule, listener: socket.socket, work: Work
+    ) -> int:
         options = self.options
         touched = Changes(self.settings.root) if options.is_dev and options.only is None else None
         try:
             await asyncio.gather(functions.start(), service.start())
+            app.open()
+            beside = []
             if options.only is None:
                 for line in (*functions.lines(), *service.lines()):
                     _print(line)
+                beside.append(asyncio.create_task(schedule.run()))
+            if touched is not None:
+                beside.append(asyncio.create_task(self._reload(functions, touched)))
             host, port = listener.getsockname()[:2]
-            reloading = asyncio.create_task(self._reload(functions, touched)) if touched is not None else None
             try:
                 return await work(f"http://{_visible(host)}:{port}")
             finally:
-                if reloading is not None:
-                    reloading.cancel()
-                    await asyncio.gather(reloading, return_exceptions=True)
+                for task in beside:
+                    task.cancel()
+                await asyncio.gather(*beside, return_exceptions=True)
         finally:
             if touched is not None:
                 await touched.aclose()
@@ -179,41 +215,32 @@ class Host:
                 _print(f"reloaded {line}")
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, stopped by the loop's own signal handlers, draining the application as it closes."""
+class Watch:
+    """Knows when an engine is wedged: a step of it that does not end."""
 
-    def __init__(self, app: App, grace_s: float) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=int(grace_s) + 1,
-            )
-        )
-        self._app = app
-        self._grace_s = grace_s
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._engines: list[Engine] = []
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
+    def add(self, engine: Engine) -> Engine:
+        self._engines.append(engine)
+        return engine
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        draining = asyncio.create_task(self._app.drain(self._grace_s))
-        await super().shutdown(sockets)
-        await draining
+    def faults(self) -> list[str]:
+        """One line for each engine that is."""
+        steps = [(engine.name, engine.stats().step_s) for engine in self._engines]
+        return [
+            f"the engine of {name!r} has been in one step for {seconds:.1f} s (engine.step_s is {self._limit_s:g})"
+            for name, seconds in steps
+            if seconds > self._limit_s
+        ]
+
+    async def wedged(self) -> str:
+        """Returns what is wrong once something is."""
+        while True:
+            await asyncio.sleep(min(self._limit_s / 4, 1.0))
+            if faults := self.faults():
+                return faults[0]
 
 
 def setup_logging(level: int = logging.INFO) -> None:
@@ -238,18 +265,6 @@ def _only(settings: Settings, name: str) -> Settings:
     return replace(settings, functions=chosen)
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.set_inheritable(False)
-    except (OSError, OverflowError) as e:
-        raise ConfigError(f"cannot listen on {host}:{port}: {e}; choose another with --host and --port") from None
-    return listener
-
-
 def _visible(host: str) -> str:
     if host in ("0.0.0.0", "::"):
         return "localhost"
@@ -257,5 +272,5 @@ def _visible(host: str) -> str:
 
 
 def _print(line: str) -> None:
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError, ValueError):  # a closed pipe or a full disk stops nothing
         print(line, flush=True)

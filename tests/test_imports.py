@@ -17,8 +17,9 @@ ROOT = Path(__file__).parents[1]
 
 LEAVES = {"config", "errors"}
 ALLOWED: dict[str, set[str]] = {
-    "cli": {"host", "catalog"} | LEAVES,
-    "host": {"gateway", "isolate", "ai", "engine", "catalog", "wire", "outbound"} | LEAVES,
+    "cli": {"host", "supervisor", "catalog"} | LEAVES,
+    "supervisor": LEAVES,
+    "host": {"supervisor", "gateway", "isolate", "ai", "engine", "catalog", "wire", "outbound"} | LEAVES,
     "gateway": {"isolate", "ai", "wire", "outbound"} | LEAVES,
     "ai": {"engine", "catalog", "outbound"} | LEAVES,
     "isolate": {"wire"} | LEAVES,

@@ -62,8 +62,13 @@ class Functions:
         await asyncio.gather(*self._retiring, return_exceptions=True)
         await asyncio.gather(*(f.pool.aclose() for f in self.routes.functions.values()))
 
+    @property
+    def are_sound(self) -> bool:
+        """Every module has loaded, and has the handlers that its settings speak of."""
+        return not any(f.pool.failure or _lacks_handler(f) for f in self.routes.functions.values())
+
     def lines(self, names: Collection[str] | None = None) -> list[str]:
-        """One line a function: its routes, or why it did not load."""
+        """One line a function: its routes and its cron, or why it did not load."""
         functions = [f for f in self.routes.functions.values() if names is None or f.name in names]
         width = max((len(f.name) for f in functions), default=0)
         return [f"function {f.name:<{width}}  {_state(f)}" for f in functions]
@@ -77,7 +82,19 @@ class Functions:
 def _state(function: Function) -> str:
     if function.pool.failure is not None:
         return f"DID NOT LOAD  {function.pool.failure.message}"
-    return " ".join(function.settings.routes)
+    routes = " ".join(function.settings.routes)
+    if not function.settings.cron:
+        return routes
+    crons = ", ".join(repr(cron) for cron in function.settings.cron)
+    if _lacks_handler(function):
+        return f"{routes}  NO SCHEDULED HANDLER for its cron {crons}: define scheduled(event, env, ctx)"
+    return f"{routes}  cron {crons}"
+
+
+def _lacks_handler(function: Function) -> bool:
+    """It has a cron, and nothing that it could run."""
+    is_loaded = function.pool.failure is None and function.pool.nursery is not None
+    return is_loaded and bool(function.settings.cron) and "scheduled" not in function.pool.handlers
 
 
 def _output(name: str, level: str, text: str) -> None:

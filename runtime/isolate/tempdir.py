@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 SPARE = 32
 """Empty folders kept for the isolates to come: a rename costs a twentieth of making and removing one."""
+_REMOVE = ("sh", "-c", 'chmod -R u+rwx -- "$1"; rm -rf -- "$1"', "sh")
+"""For folders within folders beyond Python's recursion, and such as their own maker cannot read."""
 
 
 class TempRoot:
@@ -47,7 +49,17 @@ class TempRoot:
             await process.wait()
 
     def close(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
+        _remove_tree(self.path)
+
+
+def _remove(folder: Path) -> None:
+    """Whatever a function has made of it."""
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except (OSError, RecursionError):
+        subprocess.run([*_REMOVE, folder], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
 def _is_as_made(folder: str) -> bool:
@@ -61,14 +73,26 @@ def _is_as_made(folder: str) -> bool:
 
 
 def sweep() -> None:
-    """Remove what hosts have left that were killed."""
+    """Remove what hosts have left that were killed. Another host may be at the same work."""
     for folder in Path(tempfile.gettempdir()).glob("beira-*-*"):
         owner = folder.name.split("-")[1]
-        if not (owner.isdigit() and folder.is_dir() and folder.stat().st_uid == os.geteuid()):
+        if not owner.isdigit() or _is_running(int(owner)):
             continue
-        try:
-            os.kill(int(owner), 0)
-        except ProcessLookupError:
-            shutil.rmtree(folder, ignore_errors=True)
-        except OSError:
-            continue
+        with contextlib.suppress(OSError):
+            if folder.lstat().st_uid == os.geteuid():
+                _remove_tree(folder)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _remove_tree(folder: Path) -> None:
+    """By another program: a function may have made it deeper than Python's own recursion goes."""
+    subprocess.run(("rm", "-rf", "--", str(folder)), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)

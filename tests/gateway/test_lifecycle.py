@@ -1,0 +1,175 @@
+"""A node's own life: memory that runs low, requests that come before it has started, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from runtime.gateway import memory
+from runtime.gateway.memory import Memory
+from runtime.host import Watch
+from tests.node import children, is_alive, project, running, until
+
+HELLO = "def fetch(request): return 'hello'"
+CHAT = {"model": "beira-tiny", "max_tokens": 4, "messages": [{"role": "user", "content": "Hello"}]}
+
+
+def test_memory_is_asked_once_a_second_at_most() -> None:
+    now, asked = 0.0, 0
+    left: int | None = 200 * 2**20
+
+    def available() -> int | None:
+        nonlocal asked
+        asked += 1
+        return left
+
+    watched = Memory(128, available, lambda: now)
+    assert not any(watched.is_low for _ in range(100))
+    left, now = 100 * 2**20, 0.9
+    assert not watched.is_low
+    now = 1.0
+    assert watched.is_low
+    left, now = 128 * 2**20, 2.0
+    assert not watched.is_low
+    assert asked == 3
+    left, now = None, 3.0
+    assert not watched.is_low
+
+
+def test_what_is_available_is_the_least_of_machine_and_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = tmp_path / "memory" / "node"
+    group.mkdir(parents=True)
+    (group / "limit").write_text("1000000\n")
+    (group / "use").write_text("700000\n")
+    (group / "memory.stat").write_text("cache 5\ninactive_file 50000\n")
+    assert memory._left(group, "limit", "use", "inactive_file") == 350_000
+    (group / "limit").write_text("max\n")
+    with pytest.raises(ValueError, match="max"):
+        memory._left(group, "limit", "use", "inactive_file")
+    (tmp_path / "meminfo").write_text("MemTotal: 100 kB\nMemAvailable:   7 kB\n")
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
+    assert memory.available_bytes() == 7 * 1024
+
+
+def test_low_memory_sheds_new_work_and_says_so(tmp_path: Path) -> None:
+    toml = "[node]\nmin_free_mb = 1000000000"
+    with running(project(tmp_path, toml=toml, hello=HELLO, tick="def scheduled(event): pass")) as node:
+        answer = node.get("/hello")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "load_shed")
+        assert answer.headers["retry-after"] == "1"
+        assert node.outcomes(answer.headers["x-beira-request-id"]) == ["load_shed"]
+        answer = node.post("/v1/chat/completions", json=CHAT)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "overloaded")
+        assert answer.headers["retry-after"] == "1"
+        answer = node.get("/_beira/scheduled?function=tick")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "load_shed")
+        ready = node.get("/_beira/ready")
+        assert (ready.status_code, ready.json()["reasons"]) == (503, ["the node is low on memory"])
+        assert node.get("/_beira/health").status_code == 200
+        assert node.get("/nobody").status_code == 404
+
+
+def test_requests_wait_for_a_node_that_starts(tmp_path: Path) -> None:
+    """They are answered late and not wrongly; its own pages answer at once."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    root = project(tmp_path, slow=f"import time\ntime.sleep(1.5)\n{HELLO}")
+    answers: list[tuple[str, int]] = []
+    url = f"http://127.0.0.1:{port}"
+
+    def ask(path: str) -> None:
+        with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+            answers.append((path, until(lambda: _try(client, path))))
+
+    threads = [threading.Thread(target=ask, args=(p,)) for p in ("/slow", "/v1/chat/completions", "/_beira/ready")]
+    for thread in threads:
+        thread.start()
+    with running(root, "--port", str(port)) as node:
+        for thread in threads:
+            thread.join()
+        assert dict(answers) == {"/slow": 200, "/v1/chat/completions": 200, "/_beira/ready": 503}
+        assert node.get("/_beira/ready").status_code == 200
+
+
+def _try(client: httpx.Client, path: str) -> int | None:
+    try:
+        method = "POST" if path.startswith("/v1") else "GET"
+        return client.request(method, path, json=CHAT if method == "POST" else None).status_code
+    except httpx.ConnectError:
+        return None
+
+
+def test_dev_stops_at_once_with_requests_in_flight(tmp_path: Path) -> None:
+    stubborn = """
+import asyncio
+async def fetch(request, env, ctx):
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            pass
+"""
+    behind = """
+import asyncio
+async def fetch(request, env, ctx):
+    ctx.wait_until(asyncio.sleep(3600))
+    return "answered"
+"""
+    with running(project(tmp_path, stubborn=stubborn, behind=behind)) as node:
+        below = children(node.pid)
+        codes: list[int] = []
+
+        def ask() -> None:  # with a client of its own: `stop` closes the node's
+            codes.append(httpx.get(f"{node.url}/stubborn", timeout=60, trust_env=False).status_code)
+
+        waiting = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in waiting:
+            thread.start()
+        assert node.get("/behind").text == "answered"
+        until(lambda: len(children(node.pid) - below) >= 5)
+        below |= children(node.pid)
+        with socket.create_connection(("127.0.0.1", int(node.url.rpartition(":")[2]))):  # says nothing
+            begin = time.monotonic()
+            assert node.stop(signal.SIGTERM) == 0
+            took = time.monotonic() - begin
+        for thread in waiting:
+            thread.join()
+        print(f"stopped in {took:.2f} s")
+        assert codes == [503] * 4
+        assert not [pid for pid in below if is_alive(pid)]
+
+
+class Stuck:
+    """An engine, as far as the watch looks at it."""
+
+    name = "stuck"
+
+    def __init__(self, step_s: float) -> None:
+        self.step_s = step_s
+
+    def stats(self) -> Stuck:
+        return self
+
+
+def test_a_step_that_does_not_end_is_a_fault() -> None:
+    watch = Watch(0.04)
+    engine = Stuck(0.0)
+    watch.add(engine)  # type: ignore[arg-type]
+    assert watch.faults() == []
+
+    async def go() -> str:
+        waiting = asyncio.ensure_future(watch.wedged())
+        await asyncio.wait([waiting], timeout=0.1)
+        assert not waiting.done()
+        engine.step_s = 75.0
+        return await waiting
+
+    assert asyncio.run(go()) == "the engine of 'stuck' has been in one step for 75.0 s (engine.step_s is 0.04)"

@@ -352,3 +352,27 @@ def test_threads_and_slow_imports_are_reported(tmp_path: Path) -> None:
     warnings = " ".join(text for _, level, text in said if level == "warning")
     assert "left-over" in warnings
     assert "1.1 s to load" in warnings
+
+
+def test_what_a_killed_host_has_left_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    import subprocess
+
+    dead = subprocess.Popen(("true",))
+    dead.wait()
+    left = Path(tempfile.mkdtemp(prefix=f"beira-{dead.pid}-f-"))
+    here = os.open(left, os.O_RDONLY)
+    try:
+        for _ in range(1500):  # too deep for a path, and for recursion
+            os.mkdir("d", dir_fd=here)
+            below = os.open("d", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+    finally:
+        os.close(here)
+
+    async def work() -> None:
+        async with pool_of(write(tmp_path, OK)):
+            pass
+
+    run(work())
+    assert not left.exists()

@@ -44,22 +44,12 @@ class TempRoot:
             return
         except OSError:
             process = await asyncio.create_subprocess_exec(
-                "rm", "-rf", "--", folder, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                *_REMOVE, folder, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
             await process.wait()
 
     def close(self) -> None:
         _remove_tree(self.path)
-
-
-def _remove(folder: Path) -> None:
-    """Whatever a function has made of it."""
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        return
-    except (OSError, RecursionError):
-        subprocess.run([*_REMOVE, folder], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
 def _is_as_made(folder: str) -> bool:
@@ -94,5 +84,4 @@ def _is_running(pid: int) -> bool:
 
 
 def _remove_tree(folder: Path) -> None:
-    """By another program: a function may have made it deeper than Python's own recursion goes."""
-    subprocess.run(("rm", "-rf", "--", str(folder)), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    subprocess.run((*_REMOVE, str(folder)), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)

@@ -68,6 +68,10 @@ class NodeSettings:
 
     min_free_mb: int = 128
     """Memory that must be left for new work to be taken."""
+    head_s: float = 10.0
+    """How long a request's head may take to arrive, the first one on a connection counted from its begin."""
+    window_s: float = 30.0
+    """A client that has to send a body or to take a response must move 1 KB in each such time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ class Host:
                 is_dev=options.is_dev,
             )
         )
-        server = Server(app, options.grace_s)
+        server = Server(app, settings.node, options.grace_s)
         schedule = Schedule(lambda: [f.settings for f in functions.routes.functions.values()], app.run_scheduled)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         watching = asyncio.create_task(self._watch.wedged())

@@ -12,8 +12,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD_S = 10.0
-"""A request's head must have arrived so long after its first byte, the first one after the connection was made."""
+from runtime.config import NodeSettings
+
 HEAD_BYTES = 64 * 1024
 """Request line, headers and trailers together."""
 URL_BYTES = 16 * 1024
@@ -22,10 +22,9 @@ PIPELINED = 32
 """Requests that may wait for the one that is answered."""
 PIECES = 8192
 """Chunks of a body in one read: smaller ones cost more than they carry."""
-WINDOW_S = 30.0
-"""A client that has to send a body, or to take a response, is looked at after each such time …"""
 WINDOW_BYTES = 1024
-"""… and must have moved so much. While the function does not read or write, it is not the client's turn."""
+"""What a client must send of a body, or take of a response, in each `node.window_s`. While the function does not read
+or write, it is not the client's turn."""
 
 
 class Refused(Exception):
@@ -171,11 +170,12 @@ class Connection(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.keep_alive = False
 
-    def check(self, now: float) -> None:
+    def check(self, now: float, limits: NodeSettings) -> None:
         """End what a client has kept waiting for too long."""
-        if self._head_since is not None and now - self._head_since > HEAD_S and not self.transport.is_closing():
+        since = self._head_since
+        if since is not None and now - since > limits.head_s and not self.transport.is_closing():
             if self._head_bytes:
-                self.refuse(408, f"the request's head did not arrive within {HEAD_S:g} s")
+                self.refuse(408, f"the request's head did not arrive within {limits.head_s:g} s")
             else:
                 self.transport.close()
         moved = self._moved()
@@ -183,9 +183,9 @@ class Connection(HttpToolsProtocol):
             self._window = None
         elif self._window is None:
             self._window = now, moved
-        elif now - self._window[0] > WINDOW_S:
+        elif now - self._window[0] > limits.window_s:
             if moved - self._window[1] < WINDOW_BYTES:
-                self._give_up()
+                self._give_up(limits.window_s)
             self._window = now, moved
 
     def _moved(self) -> int | None:
@@ -198,8 +198,8 @@ class Connection(HttpToolsProtocol):
         is_awaited = cycle.more_body and not cycle.body and not cycle.waiting_for_100_continue
         return self._body_bytes if is_awaited and not self.flow.read_paused else None
 
-    def _give_up(self) -> None:
+    def _give_up(self, seconds: float) -> None:
         if self.flow.write_paused or self.transport.is_closing():
             self.transport.abort()
         else:
-            self.refuse(408, f"the request's body came at less than {WINDOW_BYTES} bytes in {WINDOW_S:g} s")
+            self.refuse(408, f"the request's body came at less than {WINDOW_BYTES} bytes in {seconds:g} s")

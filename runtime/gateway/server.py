@@ -13,6 +13,7 @@ from types import FrameType
 
 import uvicorn
 
+from runtime.config import NodeSettings
 from runtime.gateway.app import App
 from runtime.gateway.connection import Connection
 
@@ -28,7 +29,7 @@ STEP_S = 0.01
 class Server(uvicorn.Server):
     """One node's HTTP server; `should_exit` stops it."""
 
-    def __init__(self, app: App, grace_s: float) -> None:
+    def __init__(self, app: App, limits: NodeSettings, grace_s: float) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -43,6 +44,7 @@ class Server(uvicorn.Server):
             )
         )
         self._app = app
+        self._limits = limits
         self._grace_s = grace_s
 
     @contextlib.contextmanager
@@ -66,7 +68,7 @@ class Server(uvicorn.Server):
         if counter % 10 == 0:
             now = time.monotonic()
             for connection in self._connections():
-                connection.check(now)
+                connection.check(now, self._limits)
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -67,7 +67,7 @@ class OpenAI:
             return
         known = path in PATHS or path.startswith("/v1/models/")
         if not known:
-            raise _NotFound(f"no such path: {method} {path}; known: {', '.join(PATHS)}")
+            raise _NotFound(f"no such path: {method} {path[:80]}; known: {', '.join(PATHS)}")
         _allow(method, ("GET", "HEAD"), path)
         await exchange.answer(200, self._page(path), self._head(exchange))
 
@@ -92,7 +92,7 @@ class OpenAI:
             if name.lower() in (model["id"].lower(), *(a.lower() for a in model.get("aliases", ()))):
                 return model
         known = ", ".join(m["id"] for m in self._service.models())
-        raise ModelNotFound(f"the model {name!r} does not exist; known: {known}", param="model")
+        raise ModelNotFound(f"The model {name[:80]!r} does not exist; known models: {known}", param="model")
 
     async def _complete(self, exchange: Exchange) -> None:
         client = exchange.scope.get("client")

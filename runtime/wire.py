@@ -39,6 +39,8 @@ CHUNK = 64 * 1024
 """The most bytes of a body that one frame carries."""
 FRAME_LIMIT = 64 * 1024 * 1024
 """The most bytes of any payload: an AI call may carry images as data URLs."""
+TEXT_LIMIT = 1024 * 1024
+"""The most bytes of a payload that the host reads itself: a head, a log line, a failure."""
 
 _HEADER = struct.Struct("!IBI")
 Headers = list[tuple[str, str]]
@@ -49,6 +51,8 @@ class Message:
     """One frame."""
 
     TYPE: ClassVar[int]
+    LIMIT: ClassVar[int] = CHUNK
+    """The most bytes of its payload: as few as will do, since the host has to take them from anyone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Invoke(Message):
     """Run one invocation: the request's head and everything that the handler is given."""
 
     TYPE: ClassVar[int] = 1
+    LIMIT: ClassVar[int] = FRAME_LIMIT
     handler: str
     """`fetch` or `scheduled`."""
     method: str
@@ -103,6 +108,7 @@ class AIAccepted(Message):
 @dataclass(frozen=True, slots=True)
 class AIResult(Message):
     TYPE: ClassVar[int] = 7
+    LIMIT: ClassVar[int] = FRAME_LIMIT
     call: int
     value: dict[str, Any]
 
@@ -110,6 +116,7 @@ class AIResult(Message):
 @dataclass(frozen=True, slots=True)
 class AIChunk(Message):
     TYPE: ClassVar[int] = 8
+    LIMIT: ClassVar[int] = FRAME_LIMIT
     call: int
     value: dict[str, Any]
 
@@ -125,6 +132,7 @@ class AIFailed(Message):
     """`error` is `AIError.to_wire`."""
 
     TYPE: ClassVar[int] = 10
+    LIMIT: ClassVar[int] = TEXT_LIMIT
     call: int
     error: dict[str, Any]
 
@@ -132,6 +140,7 @@ class AIFailed(Message):
 @dataclass(frozen=True, slots=True)
 class FetchHead(Message):
     TYPE: ClassVar[int] = 11
+    LIMIT: ClassVar[int] = TEXT_LIMIT
     call: int
     status: int
     headers: Headers
@@ -154,6 +163,7 @@ class FetchEnd(Message):
 @dataclass(frozen=True, slots=True)
 class FetchFailed(Message):
     TYPE: ClassVar[int] = 14
+    LIMIT: ClassVar[int] = TEXT_LIMIT
     call: int
     message: str
 
@@ -177,6 +187,7 @@ class Head(Message):
     """The response's head."""
 
     TYPE: ClassVar[int] = 33
+    LIMIT: ClassVar[int] = TEXT_LIMIT
     status: int
     headers: Headers
 
@@ -204,6 +215,7 @@ class BodyCredit(Message):
 @dataclass(frozen=True, slots=True)
 class AICall(Message):
     TYPE: ClassVar[int] = 37
+    LIMIT: ClassVar[int] = FRAME_LIMIT
     call: int
     model: str | None
     inputs: dict[str, Any]
@@ -220,6 +232,7 @@ class Log(Message):
     """One or more lines that the function wrote; `level` is a name of `logging`, in lower case."""
 
     TYPE: ClassVar[int] = 39
+    LIMIT: ClassVar[int] = TEXT_LIMIT
     level: str
     text: str
 
@@ -229,6 +242,7 @@ class Failure(Message):
     """The handler failed; `outcome` is one of `runtime.errors.Outcome`, `trace` is for the log."""
 
     TYPE: ClassVar[int] = 40
+    LIMIT: ClassVar[int] = TEXT_LIMIT
     outcome: str
     message: str
     trace: str = ""
@@ -244,6 +258,7 @@ class FetchCall(Message):
     """A subrequest's head; FetchData and FetchSent follow where `has_body`."""
 
     TYPE: ClassVar[int] = 42
+    LIMIT: ClassVar[int] = TEXT_LIMIT
     call: int
     method: str
     url: str
@@ -292,6 +307,7 @@ class Fork(Message):
 @dataclass(frozen=True, slots=True)
 class Loaded(Message):
     TYPE: ClassVar[int] = 65
+    LIMIT: ClassVar[int] = TEXT_LIMIT
     handlers: list[str]
     warnings: list[str] = field(default_factory=list)
 
@@ -299,6 +315,7 @@ class Loaded(Message):
 @dataclass(frozen=True, slots=True)
 class LoadFailed(Message):
     TYPE: ClassVar[int] = 66
+    LIMIT: ClassVar[int] = TEXT_LIMIT
     message: str
     trace: str
 
@@ -370,9 +387,9 @@ def encode(message: Message) -> bytes:
         data = orjson.dumps({name: getattr(message, name) for name in plan.annotations})
     else:
         data = b""
-    if len(data) > FRAME_LIMIT:
-        limit = FRAME_LIMIT // 2**20
-        raise WireError(f"{type(message).__name__}: a message may hold {limit} MB, got {len(data) / 2**20:.1f} MB")
+    if len(data) > plan.kind.LIMIT:
+        limit, size = plan.kind.LIMIT // 1024, len(data) // 1024
+        raise WireError(f"{type(message).__name__}: a message may hold {limit} KB, got {size} KB")
     return _HEADER.pack(len(data), message.TYPE, call) + data
 
 
@@ -398,8 +415,9 @@ class Decoder:
             plan = self._plans.get(number)
             if plan is None:
                 raise WireError(f"unknown message type {number}")
-            if length > FRAME_LIMIT:
-                raise WireError(f"{plan.kind.__name__}: {length} bytes announced, at most {FRAME_LIMIT} are allowed")
+            if length > plan.kind.LIMIT:
+                most = plan.kind.LIMIT
+                raise WireError(f"{plan.kind.__name__}: {length} bytes announced, at most {most} are allowed")
             end = start + _HEADER.size + length
             if len(buffer) < end:
                 break

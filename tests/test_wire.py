@@ -58,5 +58,7 @@ def test_what_is_no_message_is_refused(data: bytes, says: str) -> None:
 
 
 def test_a_message_over_the_limit_is_not_encoded() -> None:
-    with pytest.raises(WireError, match="a message may hold 64 MB"):
-        wire.encode(wire.Chunk(data=bytes(wire.FRAME_LIMIT + 1)))
+    with pytest.raises(WireError, match="a message may hold 64 KB"):
+        wire.encode(wire.Chunk(data=bytes(wire.CHUNK + 1)))
+    with pytest.raises(WireError, match="a message may hold 65536 KB"):
+        wire.encode(wire.AICall(call=1, model=None, inputs={"x": "x" * wire.FRAME_LIMIT}))

@@ -23,6 +23,8 @@ from runtime.isolate.streams import IncomingBody, ModelStream, Window, cut
 
 Handlers = dict[str, Callable[..., Any]]
 """By name, `fetch` and `scheduled`: each is called with all of (request or event, env, ctx)."""
+_TEXT = 64 * 1024
+"""The most characters that are told of an error: its first line's beginning, its trace's end."""
 
 
 class InvalidResponse(TypeError):
@@ -170,7 +172,8 @@ class _Guest:
             traceback.clear_frames(error.__traceback__)  # they hold what filled the memory
         elif isinstance(error, InvalidResponse):
             outcome = Outcome.INVALID_RESPONSE
-        self._link.send(wire.Failure(outcome=outcome, message=_line(error), trace=_trace(error)))
+        line, trace = _printable(_line(error)[:_TEXT]), _printable(_trace(error)[-_TEXT:])
+        self._link.send(wire.Failure(outcome=outcome, message=line, trace=trace))
 
     def _go_on(self, awaitable: Awaitable[Any]) -> None:
         work = asyncio.ensure_future(awaitable)
@@ -231,6 +234,11 @@ def _whole(source: BodyLike) -> bytes | None:
 
 def _line(error: BaseException) -> str:
     return "".join(traceback.format_exception_only(error)).strip()
+
+
+def _printable(text: str) -> str:
+    """`text` as JSON can carry it: it may hold half a surrogate pair."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _trace(error: BaseException) -> str:

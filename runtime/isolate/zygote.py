@@ -27,6 +27,8 @@ from runtime.isolate.sandbox import Sandbox
 from runtime.isolate.zygote_settings import ZygoteSettings
 
 SLOW_IMPORT_S = 1.0
+_TEXT = 64 * 1024
+"""The most characters that are told of a failed import."""
 _SOCKET = 3
 """The descriptor of an isolate's socket; it has no other but the standard three."""
 
@@ -54,7 +56,7 @@ class Zygote:
             with _StartupLimit(self._settings.limits.startup_cpu_ms):
                 self._handlers = loader.load(self._settings.name, Path(self._settings.path))
         except FunctionError as e:
-            self._say(wire.LoadFailed(message=e.message, trace=e.trace))
+            self._say(wire.LoadFailed(message=e.message[:_TEXT], trace=e.trace[-_TEXT:]))
             sys.exit(0)
         self._finish_output()
         warnings = _warnings(time.perf_counter() - begin)

@@ -25,6 +25,8 @@ from runtime.isolate.pool import Isolate, IsolateUnavailable
 from runtime.isolate.streams import Window, cut
 
 log = logging.getLogger("beira")
+LINE_COST = 32
+"""Bytes that a line of the log counts beside its own: it has a head."""
 ABORT_GRACE_S = 2.0
 """How long a handler whose client has left may take to end by itself."""
 
@@ -49,6 +51,8 @@ class Invocation:
         self._body = Window()
         self._out: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._out_bytes = 0
+        self._log_room = self._limits.log_kb * 1024
+        self._has_failed = False
         self._ended: wire.End | None = None
         self._writer: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -150,17 +154,18 @@ class Invocation:
                 case wire.Chunk():
                     self._queue_body(message.data)
                 case wire.End():
+                    if self._ended is None:
+                        self._out.put_nowait(None)
                     self._ended = message
-                    self._out.put_nowait(None)
                 case wire.BodyCredit():
                     self._body.grant(message.size)
                 case wire.AICall():
-                    self._start_ai(message)
+                    await self._start_ai(message)
                 case wire.AICancel():
                     if (task := self._ai_calls.get(message.call)) is not None:
                         task.cancel()
                 case wire.Log():
-                    report.function_line(self.function.name, self.exchange.request_id, message.level, message.text)
+                    await self._write_log(message.level, message.text)
                 case wire.Failure():
                     await self._fail(message)
                 case wire.Done():
@@ -229,12 +234,25 @@ class Invocation:
                 await self._say(wire.BodyEnd())
         self.abort()
 
-    def _start_ai(self, call: wire.AICall) -> None:
+    async def _write_log(self, level: str, text: str) -> None:
+        """What the function wrote, to its limit, then one line that says so: its own process may have lost count."""
+        for number, line in enumerate(text.rstrip("\n").split("\n")):
+            if self._log_room <= 0:
+                return
+            if number % 64 == 63:
+                await asyncio.sleep(0)  # others have their turn
+            self._log_room -= len(line) + LINE_COST
+            report.function_line(self.function.name, self.exchange.request_id, level, line)
+            if self._log_room <= 0:
+                cut = "the log is cut here: its limit is reached"
+                report.function_line(self.function.name, self.exchange.request_id, "warning", cut)
+
+    async def _start_ai(self, call: wire.AICall) -> None:
         if call.call in self._ai_calls:
             raise WireError(f"AI call {call.call} is running already")
         if len(self._ai_calls) >= self._limits.ai_calls:
             error = Overloaded(f"at most {self._limits.ai_calls} AI calls may run at once in one invocation")
-            self._spawn(self._say(wire.AIFailed(call=call.call, error=error.to_wire())))
+            await self._say(wire.AIFailed(call=call.call, error=error.to_wire()))  # who does not read it waits
             return
         task = asyncio.create_task(self._answer_ai(call))
         self._ai_calls[call.call] = task
@@ -262,6 +280,9 @@ class Invocation:
             await self._say(wire.AIFailed(call=call.call, error=error.to_wire()))
 
     async def _fail(self, failure: wire.Failure) -> None:
+        if self._has_failed:
+            return
+        self._has_failed = True
         known = (Outcome.EXCEPTION, Outcome.INVALID_RESPONSE, Outcome.EXCEEDED_MEMORY)
         outcome = next((o for o in known if o == failure.outcome), Outcome.EXCEPTION)
         report.function_line(

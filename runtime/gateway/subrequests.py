@@ -16,6 +16,8 @@ log = logging.getLogger("beira")
 HOPS_HEADER = "x-beira-hops"
 """How many functions a request has come through; HOPS_LIMIT of them are a loop."""
 HOPS_LIMIT = 16
+REFUSALS = 16
+"""How often more subrequests than allowed are refused before their asker is ended; the runtime's own never asks."""
 DEFAULT_TIMEOUT_S = 30.0
 
 
@@ -72,6 +74,8 @@ class Subrequests:
         if head.call in self._calls:
             raise WireError(f"subrequest {head.call} is under way already")
         self._count += 1
+        if self._count > self._limit + REFUSALS:
+            raise WireError(f"an invocation may make {self._limit} subrequests")
         call = self._calls[head.call] = _Call()
         call.task = asyncio.create_task(self._answer(head, call, isolate))
         call.task.add_done_callback(lambda _: self._calls.pop(head.call, None))

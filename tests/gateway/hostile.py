@@ -41,15 +41,10 @@ async def slow_reader(host: str, port: int) -> None:
     reader, writer = await asyncio.open_connection(host, port, limit=1)
     with contextlib.closing(writer):
         writer.write(b"GET /flood HTTP/1.1\r\nHost: x\r\n\r\n")
-        while await reader.read(1):
+        while True:
+            if not await reader.read(1):
+                return
             await asyncio.sleep(1)
-
-
-async def trickle(reader: asyncio.StreamReader) -> None:
-    while True:
-        if not await reader.read(1):
-            return
-        await asyncio.sleep(1)
 
 
 async def huge_head(host: str, port: int) -> None:

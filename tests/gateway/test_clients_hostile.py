@@ -299,10 +299,10 @@ def test_the_event_loop_is_not_blocked_by_them(tmp_path: Path, capsys: pytest.Ca
                 await asyncio.sleep(0.1)
 
     async def work(url: str) -> int:
-        beside = [asyncio.create_task(watch()), asyncio.create_task(healthy(url))]
         clients = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.gateway.hostile", "127.0.0.1", url.rpartition(":")[2], "8", cwd=ROOT
         )
+        beside = [asyncio.create_task(watch()), asyncio.create_task(healthy(url))]
         status = await clients.wait()
         for task in beside:
             task.cancel()

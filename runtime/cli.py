@@ -178,6 +178,18 @@ def _models_verify(a: argparse.Namespace) -> int:
     return 0
 
 
+def _models_optimize(a: argparse.Namespace) -> int:
+    from runtime import host
+    from runtime.catalog.catalog import Catalog
+
+    host.setup_logging()
+    manifest = Catalog(a.models).find(a.id)
+    try:
+        return host.optimize(manifest, a.output)
+    except OSError as e:
+        raise ConfigError(f"{e.filename or a.output}: cannot be written: {e.strerror or e}") from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="beira", description="Edge functions in Python with the model on the same node."
@@ -232,17 +244,22 @@ def _add_invoke(commands: Commands) -> None:
 
 
 def _add_models(commands: Commands) -> None:
-    models = commands.add_parser("models", help="list models, show their files, verify them")
+    models = commands.add_parser("models", help="list models, show their files, verify and optimise them")
     verbs = models.add_subparsers(metavar="VERB", required=True)
     for name, run, text in (
         ("list", _models_list, "every known model"),
         ("path", _models_path, "the files of a model; exit status 1 where they are absent"),
         ("verify", _models_verify, "check the files of a model, or of all that are on disk"),
+        ("optimize", _models_optimize, "write a projector that a CPU encodes images faster with"),
     ):
         verb = verbs.add_parser(name, help=text)
         if name != "list":
             verb.add_argument("id", metavar="ID", nargs="?" if name == "verify" else None)
         verb.add_argument("--models", type=Path, action="append", default=[], metavar="DIR")
+        if name == "optimize":
+            verb.add_argument(
+                "--output", type=Path, metavar="FILE", help="default: beside the projector, where it is found"
+            )
         verb.set_defaults(run=run)
 
 

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import uvloop
 
@@ -18,6 +19,8 @@ from runtime.catalog.catalog import EMBEDDED, Catalog
 from runtime.catalog.manifest import Manifest
 from runtime.config import Settings
 from runtime.engine.engine import Engine
+from runtime.engine.fidelity import write_best
+from runtime.engine.optimize import optimized_path
 from runtime.errors import ConfigError
 from runtime.gateway.app import App, Node
 from runtime.gateway.functions import Functions
@@ -87,6 +90,21 @@ def check(settings: Settings) -> int:
             await functions.aclose()
 
     return asyncio.run(load())
+
+
+def optimize(manifest: Manifest, output: Path | None) -> int:
+    """Write a projector that a CPU encodes faster with, and say what it keeps."""
+    if manifest.projector is None or not manifest.is_on_disk:
+        absent = [str(file) for file in manifest.files if not file.is_file()]
+        lack = f"has no {', '.join(absent)}" if absent else "takes no images"
+        raise ConfigError(f"the model {manifest.id!r} {lack}: there is no projector to optimise")
+    target = output or optimized_path(manifest.projector)
+    found = write_best(manifest.text, manifest.projector, target)
+    _print(
+        f"{target}  {target.stat().st_size / 2**20:.0f} MB instead of {manifest.projector.stat().st_size / 2**20:.0f}"
+    )
+    _print(found.describe())
+    return 0
 
 
 class Host:
@@ -249,6 +267,8 @@ def setup_logging(level: int = logging.INFO) -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     log.setLevel(level)
+    logging.getLogger("runtime.engine.loading").setLevel(level)
+    logging.getLogger("runtime.engine.optimize").setLevel(level)
     logging.getLogger("uvicorn.error").addFilter(_not_a_cut)
 
 

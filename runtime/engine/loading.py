@@ -9,6 +9,7 @@ from pathlib import Path
 from runtime.config import EngineSettings
 from runtime.engine.budget import MemoryPlan, Threads, available_memory, usable_cores
 from runtime.engine.llama import AbortFlag, Context, Model
+from runtime.engine.optimize import preferred
 from runtime.engine.projector import Projector
 from runtime.engine.tokenize import Tokenizer
 from runtime.engine.vision import EmbeddingCache
@@ -30,6 +31,7 @@ class LoadedModel:
         """Raises ConfigError, EngineError."""
         if not 1 <= settings.max_sequences <= MAX_RUNNING:
             raise ConfigError(f"engine.max_sequences: must be 1 … {MAX_RUNNING}, got {settings.max_sequences}")
+        projector = preferred(projector) if projector is not None else None
         self.model = Model(text, gpu_layers=settings.gpu_layers)
         self.threads = Threads.choose(settings.threads, usable_cores(), text.stat().st_size)
         self.vision: Projector | None = None

@@ -1,0 +1,91 @@
+"""The fastest optimised projector that keeps its source's embeddings, measured on a picture drawn here."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from runtime.engine.budget import usable_cores
+from runtime.engine.llama import Floats, Model
+from runtime.engine.optimize import MIXES, optimize
+from runtime.engine.projector import Projector
+
+SIDE = 448
+MAX_TOKENS = 1024
+ENOUGH = 0.95
+"""Cosine similarity that every embedding must have; a mix with less gives way to the next finer one. Random weights,
+whose errors nothing evens out over 32 layers, keep 0.974 with the first mix; the embedded model 0.9999."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """`mean` and `lowest`: cosine similarity of one embedding (one image token) to the source's."""
+
+    kinds: Mapping[str, str]
+    """What the optimised file was made of."""
+    mean: float
+    lowest: float
+    seconds_before: float
+    seconds_after: float
+
+    def describe(self) -> str:
+        return (
+            f"{', '.join(f'{name} {kind}' for name, kind in self.kinds.items())}; "
+            f"a picture encoded in {self.seconds_after:.1f} s instead of {self.seconds_before:.1f} s; "
+            f"cosine similarity of embeddings {self.mean:.5f} on average, {self.lowest:.5f} at the lowest"
+        )
+
+
+def write_best(text: Path, source: Path, target: Path, *, side: int = SIDE, enough: float = ENOUGH) -> Fidelity:
+    """Write `target` from the projector `source` of the model `text`: the first mix that keeps `enough`, else the
+    finest. Raises ConfigError, EngineError, OSError."""
+    trial = target.with_name(f"{target.name}.{os.getpid()}.trial")
+    model = Model(text, gpu_layers=0)
+    try:
+        before, seconds_before = _encode(model, source, side)
+        for kinds in MIXES:
+            optimize(source, trial, kinds)
+            after, seconds_after = _encode(model, trial, side)
+            cosine = cosines(before, after)
+            found = Fidelity(kinds, float(cosine.mean()), float(cosine.min()), seconds_before, seconds_after)
+            if found.lowest >= enough:
+                break
+        trial.replace(target)
+        return found
+    finally:
+        model.close()
+        trial.unlink(missing_ok=True)
+
+
+def cosines(left: Floats, right: Floats) -> Floats:
+    """Row by row."""
+    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    result: Floats = (left * right).sum(axis=1) / lengths
+    return result
+
+
+def drawing(side: int) -> bytes:
+    """A picture with flat areas, edges and gradients: RGB, `side` x `side` pixels."""
+    y, x = np.mgrid[0:side, 0:side] / side
+    circle = (x - 0.3) ** 2 + (y - 0.35) ** 2 < 0.04
+    stripes = (x + y) * 24 % 2 < 1
+    pixels = np.stack([x, y, 1 - x], axis=-1)
+    pixels[circle] = (0.85, 0.1, 0.1)
+    pixels[(y > 0.7) & stripes] = 1
+    pixels[(x > 0.6) & (y < 0.4)] = (0.1, 0.25, 0.8)
+    return (pixels * 255).astype(np.uint8).tobytes()
+
+
+def _encode(model: Model, path: Path, side: int) -> tuple[Floats, float]:
+    projector = Projector(path, model, threads=usable_cores(), max_tokens=MAX_TOKENS, use_gpu=False)
+    try:
+        began = time.perf_counter()
+        rows = projector.encode(side, side, drawing(side))
+        return rows, time.perf_counter() - began
+    finally:
+        projector.close()

@@ -10,7 +10,7 @@ from runtime.errors import InvalidRequest
 from runtime.gateway.exchange import Exchange
 
 MAX_MB = 64
-MAX_MARKS = 500_000
+MAX_MARKS = 200_000
 """Commas and opening brackets, those within texts included: what parsing costs. A text that fits a context has far
 fewer; without the bound, 64 MB of `[],[],…` stop the event loop for ten seconds and take gigabytes."""
 _MARKS = (b",", b"[", b"{")

@@ -109,7 +109,7 @@ BODIES = [
     raw(
         "a million lists",
         lambda: HEAD + b"[" + b"[]," * 10**6 + b"0]" + TAIL,
-        "the body may hold 500000 commas and opening brackets",
+        "the body may hold 200000 commas and opening brackets",
         status=413,
         code="request_too_large",
     ),

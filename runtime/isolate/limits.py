@@ -7,6 +7,8 @@ import resource
 from dataclasses import dataclass
 
 _FILES = 256
+_ADDRESSES = 32 * 2**30
+"""Bytes of address space. What is only read counts as no data, but its page tables are memory: 1/512 of this."""
 _RESERVE = 8 * 2**20
 """Bytes above the memory limit that a handler does not get: they let the isolate report that it was exceeded."""
 
@@ -44,6 +46,7 @@ def limit_zygote(limits: ProcessLimits, used: int) -> None:
     if used:
         most = limits.memory_mb * 2**20
         _lower(resource.RLIMIT_DATA, used + most, used + 2 * most + _RESERVE)
+    _lower(resource.RLIMIT_AS, _ADDRESSES, _ADDRESSES)
 
 
 def limit_isolate(limits: ProcessLimits, used: int) -> None:

@@ -21,7 +21,7 @@ _CAPABILITY_VERSION = 0x20080522
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _SYSTEM = (
     "/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/localtime", "/etc/timezone", "/etc/mime.types",
-    "/etc/ssl", "/etc/pki", "/etc/fonts", "/dev/urandom", "/dev/random", "/dev/zero", "/proc/cpuinfo", "/proc/meminfo",
+    "/etc/ssl", "/etc/pki", "/etc/fonts", "/dev/urandom", "/dev/random", "/proc/cpuinfo", "/proc/meminfo",
     "/sys/devices/system/cpu",
 )  # fmt: skip
 """What interpreter and packages read beside their own files; nothing in it is of this host's or its users' making."""

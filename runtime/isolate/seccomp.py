@@ -20,7 +20,10 @@ _SECCOMP_SET_MODE_FILTER, _SECCOMP_GET_ACTION_AVAIL = 1, 2
 _CLONE_THREAD = 0x00010000
 _CLONE_NAMESPACES = 0x7E020080
 _SHARED_ANONYMOUS = 0x21
-_AF_UNIX = 1
+_GROWS_DOWN = 0x100
+_AF_UNIX, _SOCK_STREAM = 1, 1
+_SET_PDEATHSIG, _SIGKILL = 1, 9
+_F_SETOWN, _F_SETOWN_EX, _FIOSETOWN, _SIOCSPGRP = 8, 15, 0x8901, 0x8902
 _PID = b"\xde\xad\xfa\xce"
 """Stands for an isolate's id in the program that all of them share; no other constant has these bytes."""
 
@@ -44,7 +47,8 @@ class _Machine:
     semtimedop, semctl, msgget, msgsnd, msgrcv, msgctl, mq_open, mq_unlink, mq_timedsend, mq_timedreceive,
     mq_notify, mq_getsetattr, migrate_pages, move_pages, setuid, setgid, setreuid, setregid, setresuid,
     setresgid, setgroups, setfsuid, setfsgid, capset, sched_setscheduler, sched_setparam, sched_setattr,
-    setpriority, ioprio_set, chmod, fchmod, fchmodat, chown, fchown, lchown, fchownat, setxattr, lsetxattr,
+    setpriority, ioprio_set, inotify_init, inotify_init1, inotify_add_watch,
+    chmod, fchmod, fchmodat, chown, fchown, lchown, fchownat, setxattr, lsetxattr,
     fsetxattr, removexattr, lremovexattr, fremovexattr, utime, utimes, utimensat, futimesat, mknod, mknodat"""
     seccomp: int
     mmap: int
@@ -55,6 +59,9 @@ class _Machine:
     prlimit: int
     affinity: int
     socketpair: int
+    prctl: int
+    fcntl: int
+    ioctl: int
     sealed: tuple[int, ...]
     """Further ones that only the zygote needs: tkill, rt_sigqueueinfo, rt_tgsigqueueinfo, seccomp, landlock_*."""
 
@@ -73,7 +80,7 @@ _MACHINES = {
             "166 167 168 169 170 171 172 173 175 176 179 180 188 189 190 197 198 199 212 220 227 235 240 241 242 "
             "243 244 245 246 248 249 250 251 256 259 260 261 268 272 279 280 288 298 300 301 303 304 305 308 310 "
             "311 312 313 314 319 320 321 322 323 424 425 426 427 428 429 430 431 432 433 434 438 440 442 443 447 "
-            "448 "
+            "448 253 254 294 "
         ),
         seccomp=317,
         mmap=9,
@@ -84,6 +91,9 @@ _MACHINES = {
         prlimit=302,
         affinity=203,
         socketpair=53,
+        prctl=157,
+        fcntl=72,
+        ioctl=16,
         sealed=_numbers("129 200 297 317 444 445 446"),
     ),
     "aarch64": _Machine(
@@ -94,7 +104,7 @@ _MACHINES = {
             "119 140 142 143 144 145 146 147 149 151 152 154 157 159 161 162 170 171 180 181 182 183 184 185 186 "
             "187 188 189 190 191 192 193 194 195 196 197 198 200 201 202 203 217 218 219 221 224 225 238 239 241 "
             "242 262 263 264 265 266 268 270 271 272 273 274 279 280 281 282 294 424 425 426 427 428 429 430 431 "
-            "432 433 434 438 440 442 443 447 448 "
+            "432 433 434 438 440 442 443 447 448 26 27 "
         ),
         seccomp=277,
         mmap=222,
@@ -105,6 +115,9 @@ _MACHINES = {
         prlimit=261,
         affinity=122,
         socketpair=199,
+        prctl=167,
+        fcntl=25,
+        ioctl=29,
         sealed=_numbers("130 138 240 277 444 445 446"),
     ),
 }
@@ -129,8 +142,21 @@ class Filter:
                 *(line for number in m.denied for line in _refuse(number, _EPERM)),
                 *_refuse(m.clone3, _ENOSYS),  # its flags are in memory, out of reach here: libc falls back to clone
                 *_when(m.clone, 0, [(_JSET, 0, 1, _CLONE_NAMESPACES)]),
-                *_when(m.mmap, 3, [(_AND, 0, 0, _SHARED_ANONYMOUS), (_JEQ, 0, 1, _SHARED_ANONYMOUS)]),
-                *_when(m.socketpair, 0, [(_JEQ, 1, 0, _AF_UNIX)]),
+                *_when(
+                    m.mmap,
+                    3,  # neither counts as data, which RLIMIT_DATA limits
+                    [(_JSET, 2, 0, _GROWS_DOWN), (_AND, 0, 0, _SHARED_ANONYMOUS), (_JEQ, 0, 1, _SHARED_ANONYMOUS)],
+                ),
+                *_when(  # a pair of datagram sockets can send to any other, without socket() and connect()
+                    m.socketpair,
+                    0,
+                    [(_JEQ, 0, 3, _AF_UNIX), (_LD, 0, 0, _ARGS + 8), (_AND, 0, 0, 0xF), (_JEQ, 1, 0, _SOCK_STREAM)],
+                ),
+                *_when(  # the host's death stays the end of it
+                    m.prctl, 0, [(_JEQ, 0, 3, _SET_PDEATHSIG), (_LD, 0, 0, _ARGS + 8), (_JEQ, 1, 0, _SIGKILL)]
+                ),
+                *_when(m.fcntl, 1, [(_JEQ, 1, 0, _F_SETOWN), (_JEQ, 0, 1, _F_SETOWN_EX)]),  # signals by descriptor
+                *_when(m.ioctl, 1, [(_JEQ, 1, 0, _FIOSETOWN), (_JEQ, 0, 1, _SIOCSPGRP)]),
                 *_when(m.prlimit, 0, [(_JEQ, 1, 0, 0)]),  # one's own limits only
                 *_when(m.affinity, 0, [(_JEQ, 1, 0, 0)]),
             ]

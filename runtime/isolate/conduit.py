@@ -28,18 +28,40 @@ class Conduit:
         self._is_writing = False
         self._is_reading = False
         self._is_closed = False
+        self._is_alone = False
         self._drained: list[asyncio.Future[None]] = []
         self.resume_reading()
 
     def pause_reading(self) -> None:
         if self._is_reading:
             self._is_reading = False
-            self._loop.remove_reader(self._socket)
+            if not self._is_alone:
+                self._loop.remove_reader(self._socket)
 
     def resume_reading(self) -> None:
         if not (self._is_reading or self._is_closed):
             self._is_reading = True
-            self._loop.add_reader(self._socket, self._readable)
+            if self._is_alone:
+                self._loop.call_soon(self._read_rest)
+            else:
+                self._loop.add_reader(self._socket, self._readable)
+
+    def leave_alone(self) -> None:
+        """Nobody is at the other end any more: what was left there is read, and then this ends.
+
+        Who dies with something unread resets its socket, and uvloop then stops watching it without telling anyone.
+        """
+        if not (self._is_alone or self._is_closed):
+            self._break()
+            was_reading = self._is_reading
+            self.pause_reading()
+            self._is_alone = True
+            if was_reading:
+                self.resume_reading()
+
+    def _read_rest(self) -> None:
+        while self._is_reading and not self._is_closed:
+            self._readable()
 
     def write(self, data: bytes) -> None:
         """Send, or keep what the socket does not take now; nobody is told when there is no reader any more."""
@@ -80,7 +102,9 @@ class Conduit:
         try:
             data = self._socket.recv(_PIECE)
         except (BlockingIOError, InterruptedError):
-            return
+            if not self._is_alone:
+                return
+            data = b""
         except OSError:
             data = b""
         if data:

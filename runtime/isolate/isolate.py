@@ -129,7 +129,9 @@ class Isolate:
                 timer.cancel()
         if not self._exit.done():
             self._exit.set_result(end)
-        if not self.is_taken:
+        if self.is_taken:
+            self._conduit.leave_alone()
+        else:
             self.close_socket()
 
     # The gateway.

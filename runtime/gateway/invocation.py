@@ -290,6 +290,7 @@ class Invocation:
         )
         if self.outcome is None and not self.exchange.is_finished:
             await self._conclude(outcome, failure.message, failure.trace, kill=False)
+            self._arm(self._limits.wait_until_s)
 
     async def _conclude(self, outcome: Outcome, detail: str, trace: str = "", *, kill: bool = True) -> None:
         """It failed for this reason: tell the client, or cut the connection if the answer had begun."""

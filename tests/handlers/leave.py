@@ -1,0 +1,7 @@
+"""Leaves without a word."""
+
+import os
+
+
+def fetch(request):
+    os._exit(0)

@@ -1,0 +1,6 @@
+"""Never comes to an end."""
+
+
+def fetch(request):
+    while True:
+        pass

@@ -1,0 +1,7 @@
+"""Reads where there is nothing."""
+
+import ctypes
+
+
+def fetch(request):
+    ctypes.string_at(0)

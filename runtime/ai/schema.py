@@ -11,6 +11,8 @@ from typing import Any
 Schema = dict[str, Any]
 MAX_N = 128
 MAX_STOPS = 4
+MAX_TOOLS = 1024
+"""OpenAI takes 128; a grammar over many thousands takes seconds to make."""
 MAX_TOP_LOGPROBS = 20
 
 
@@ -144,7 +146,7 @@ SCHEMAS: dict[str, Schema] = {
             propertyNames={"pattern": "^[0-9]{1,9}$"},
             additionalProperties={"type": "number", "minimum": -100, "maximum": 100},
         ),
-        tools=_optional("array", items=_ref("ToolDefinition")),
+        tools=_optional("array", maxItems=MAX_TOOLS, items=_ref("ToolDefinition")),
         tool_choice=_ref("ToolChoice"),
         parallel_tool_calls=_optional("boolean"),
         response_format=_ref("ResponseFormat"),

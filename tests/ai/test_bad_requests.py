@@ -183,6 +183,10 @@ BAD: list[tuple[Any, str]] = [
     ({**HI, "metadata": []}, "metadata: must be an object, got []"),
     # tools
     ({**HI, "tools": {}}, "tools: must be an array, got {}"),
+    (
+        {**HI, "tools": [{"type": "function", "function": {"name": "f"}}] * 1025},
+        "tools: must have at most 1024 items, got an array of 1025",
+    ),
     ({**HI, "tools": [{"type": "function"}]}, "tools[0].function: is required"),
     ({**HI, "tools": [{"type": "x", "function": {"name": "f"}}]}, 'tools[0].type: must be one of "function", got "x"'),
     ({**HI, "tools": [{"type": "function", "function": {}}]}, "tools[0].function.name: is required"),

@@ -1,5 +1,6 @@
 # install: .venv with the project and its test extra · run: serve the samples · test, check, bench, clean
 PYTHON ?= python3
+SIZE ?= 0.5b
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -34,6 +35,7 @@ check: $(VENV)/.checked
 
 bench: install
 	$(BIN)/python tests/bench/functions.py
+	$(BIN)/python tests/bench/engine.py --size $(SIZE)
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -26,21 +26,21 @@ _OF_A_FILE = _READ_FILE | _WRITE_FILE | _TRUNCATE
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An open path (O_PATH) and whether what is below it may be written."""
+    """An open path (O_PATH) and what may be done with what is below it."""
 
     fd: int
     is_dir: bool
-    is_writable: bool
+    rights: int
 
 
-def places(readable: Iterable[str], writable: Iterable[str]) -> list[Place]:
-    """Those of the paths that exist, opened."""
+def places(readable: Iterable[str], writable: Iterable[str], listed: Iterable[str] = ()) -> list[Place]:
+    """Those of the paths that exist, opened; of `listed` ones the names can be read, and no more."""
     found = []
-    for paths, is_writable in ((readable, False), (writable, True)):
+    for paths, rights in ((readable, _READ), (writable, _OWN), (listed, _READ_DIR)):
         for path in paths:
             with contextlib.suppress(OSError):
                 fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
-                found.append(Place(fd, os.path.isdir(path), is_writable))
+                found.append(Place(fd, os.path.isdir(path), rights))
     return found
 
 
@@ -69,7 +69,7 @@ class Landlock:
         ruleset = self._call(_CREATE, attributes, ctypes.c_size_t(size), 0)
         try:
             for place in allowed:
-                rights = (_OWN if place.is_writable else _READ) & (handled if place.is_dir else handled & _OF_A_FILE)
+                rights = place.rights & (handled if place.is_dir else handled & _OF_A_FILE)
                 self._call(_ADD, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, place.fd), 0)
             self._call(_RESTRICT, ruleset, 0)
         finally:

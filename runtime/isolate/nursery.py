@@ -50,6 +50,7 @@ class Nursery:
         self._control: socket.socket
         self._outlets: list[Outlet] = []
         self._is_dead = False
+        self._log_room = function.limits.log_kb * 1024
         self._end: asyncio.Task[None] | None = None
         self._cleaning: set[asyncio.Task[None]] = set()
 
@@ -79,8 +80,20 @@ class Nursery:
         except BaseException:
             await self.aclose()
             raise
+        if self.failure is None and self._has_strays():
+            self.failure = FunctionError("the import left processes running: a function may have none of its own")
         if self.failure is not None:
             await self.aclose()
+
+    def _has_strays(self) -> bool:
+        """Whether the zygote is not alone in its session; nothing of ours has been forked yet."""
+        for name in os.listdir("/proc") if os.path.isdir("/proc/self") else []:
+            with contextlib.suppress(OSError, ValueError):
+                if int(name) == self.pid or os.getsid(int(name)) != self.pid:
+                    continue
+                if not Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].startswith(" Z"):
+                    return True
+        return False
 
     def _start(self) -> None:
         function, limits = self._function, self._function.limits
@@ -114,13 +127,20 @@ class Nursery:
         self._loop.add_reader(self._control, self._readable)
 
     def _write_output(self, level: str, text: str) -> None:
-        self._on_output(self._function.name, level, text)
+        """What nobody can say which invocation wrote; each that begins adds its share of the log."""
+        if self._log_room > 0:
+            self._log_room -= len(text) + 32 * text.count("\n")
+            self._on_output(self._function.name, level, text)
+            if self._log_room <= 0:
+                self._on_output(self._function.name, "warning", "the log is cut here: its limit is reached")
 
     def fork(self, number: int, on_ready: Callable[[Isolate], None]) -> Isolate:
         """Have an isolate forked; `on_ready` is told when it waits for its invocation."""
         ours, theirs = socket.socketpair()
         with theirs:
             self._temp.add(number)
+            share = self._function.limits.log_kb * 1024
+            self._log_room = min(self._log_room + share, 2 * share)
             cpu_ms = self._function.limits.cpu_ms
             isolate = Isolate(number, ours, session=self._process.pid, cpu_ms=cpu_ms, on_ready=on_ready)
             self.isolates[number] = isolate

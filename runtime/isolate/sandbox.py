@@ -67,11 +67,14 @@ def die_with_parent(parent: int) -> None:
 class Sandbox:
     """Confines first the zygote, then each isolate further. A wall that the kernel lacks is left out."""
 
-    def __init__(self, *, code: Path, temp: Path) -> None:
+    def __init__(self, *, code: Path, own: Path, temp: Path) -> None:
+        """`code` is the folder of the project's functions, `own` this one's file or folder in it."""
         self._temp = temp
         self._landlock = Landlock()
         self._calls = Filter()
-        self._readable = places(_readable(code), ["/dev/null"]) if self._landlock.version else []
+        self._readable = (
+            places(_readable(_shared(code, own)), ["/dev/null"], [str(code)]) if self._landlock.version else []
+        )
 
     def confine_zygote(self) -> None:
         """Before the function's module is imported: its top level is the function's code too."""
@@ -92,13 +95,25 @@ class Sandbox:
             self._calls.confine_isolate(os.getpid())
 
 
-def _readable(code: Path) -> list[str]:
-    """The interpreter, installed packages, this package, and the folder with the function."""
+def _shared(code: Path, own: Path) -> list[str]:
+    """Of the folder of functions: this one, and what is no other function."""
+    entries = [] if own.parent != code else [entry for entry in code.iterdir() if not _is_function(entry)]
+    return [str(path) for path in (own, *entries)]
+
+
+def _is_function(path: Path) -> bool:
+    if path.name.startswith("_"):
+        return False
+    return path.suffix == ".py" or (path / "__init__.py").exists()
+
+
+def _readable(code: list[str]) -> list[str]:
+    """The interpreter, installed packages, this package, and the function's `code`."""
     own = Path(__file__).resolve().parents[1]
     root = str(own.parent)
     # in a checkout this package's parent is on the path too: the rest of it, with its .env, is not for functions
     paths = {path for path in (*sys.path, *site.getsitepackages()) if path and (path != root or "-packages" in path)}
-    wanted = {*paths, sys.prefix, sys.base_prefix, str(own), str(code), *_SYSTEM}
+    wanted = {*paths, sys.prefix, sys.base_prefix, str(own), *code, *_SYSTEM}
     return _outermost(sorted({os.path.realpath(path) for path in wanted}))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 SPARE = 32
 """Empty folders kept for the isolates to come: a rename costs a twentieth of making and removing one."""
-_REMOVE = ("sh", "-c", 'chmod -R u+rwx -- "$1"; rm -rf -- "$1"', "sh")
+_REMOVE = ("sh", "-c", 'rm -rf -- "$1" || { chmod -R u+rwx -- "$1"; rm -rf -- "$1"; }', "sh")
 """For folders within folders beyond Python's recursion, and such as their own maker cannot read."""
 
 

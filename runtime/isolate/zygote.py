@@ -40,7 +40,9 @@ class Zygote:
         self._control = control
         self._settings = settings
         self._data_size = limits.DataSize()
-        self._sandbox = Sandbox(code=loader.folder_of(Path(settings.path)), temp=Path(settings.temp))
+        path = Path(settings.path)
+        code = loader.folder_of(path)
+        self._sandbox = Sandbox(code=code, own=path if path.parent == code else path.parent, temp=Path(settings.temp))
         self._handlers: guest.Handlers = {}
         self._isolates: dict[int, int] = {}
         """The host's numbers by process id."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 OK = ("ok",)
@@ -128,6 +129,6 @@ SHORT = (
 """Those that mean to stay."""
 
 
-def settings() -> str:
-    """The project's beira.toml."""
-    return TOML + "".join(WALL_S.format(name) for name in SHORT)
+def settings(names: Iterable[str]) -> str:
+    """The beira.toml of a project with these functions."""
+    return TOML + "".join(WALL_S.format(name) for name in SHORT if name in names)

@@ -44,7 +44,7 @@ def node(targets: World) -> Iterator[Node]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     account = config.stash.get(_ACCOUNT, None)
-    if account is None or not account.seen:
+    if account is None or not (account.seen or account.lines):
         return
     terminalreporter.section("chaos")
     terminalreporter.write_line(f"{len(account.seen)} attacks, {len(account.escaped)} escaped")

@@ -128,7 +128,7 @@ def world(root: Path, *attacks: str) -> Iterator[World]:
         }
         text = "".join(f"{name} = {value!r}\n" for name, value in targets.items())
         names = dict.fromkeys(attacks or (a.name for a in ATTACKS))
-        project(root, *NEEDED, *names, toml=settings(), _targets=text)
+        project(root, *NEEDED, *names, toml=settings(names), _targets=text)
         (root / ".env").write_text(f"# {hidden['dotenv']}\nCOLOUR=green\n")
         other = root / "functions" / "other"
         other.mkdir()

@@ -136,6 +136,8 @@ class Supervisor:
 
     def _run_host(self, inheritance: Inheritance) -> int:
         """One host's life; returns its exit status, negative where a signal ended it."""
+        if self._stop is not None:
+            return 0
         process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, "\n".join(sys.path), *self._arguments, "--inherit", str(inheritance)],
             stdin=subprocess.DEVNULL,
@@ -164,6 +166,7 @@ class Supervisor:
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
         if self._stop is None:
             signal.setitimer(signal.ITIMER_REAL, DRAIN_S + SLACK_S)
+            self._listener.close()  # else clients would go on waiting in it while the host drains
         self._stop = signal.Signals(number)
         self._send(self._stop)
 

@@ -72,7 +72,7 @@ ATTACKS = (
     Attack("read_proc", OK),
     Attack("read_host", OK),
     Attack("write_host", OK),
-    Attack("fill_temp", OK),
+    Attack("fill_temp", OK + CPU),
     Attack("temp_trap", OK),
     Attack("neighbours", OK),
     Attack("watch_files", OK),

@@ -1,0 +1,119 @@
+"""Limits that the gateway's own tests do not reach: each with the outcome that the contract gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.node import Node, project, running, until
+
+CUT = "the log is cut here: its limit is reached"
+FUNCTIONS = {
+    "slow_import": "while True: pass\n\ndef fetch(request): return 'never'",
+    "talkative": """
+def fetch(request):
+    for number in range(5000):
+        print("line", number, "x" * 50)
+    return "said"
+""",
+    "forger": """
+import json, time
+from _attack import LOG, frame, say
+
+def fetch(request):
+    for number in range(100):
+        say(frame(LOG, json.dumps({"level": "info", "text": "x" * 5000}).encode()))
+    return "said"
+""",
+    "greedy": """
+import asyncio
+from runtime import AIError
+
+async def ask():
+    try:
+        return await AI.run("beira-tiny", stream=True, ignore_eos=True, max_tokens=200, messages=[
+            {"role": "user", "content": "Hello"}])
+    except AIError as e:
+        return {"status": e.status, "code": e.code, "message": e.message}
+
+async def fetch(request):
+    return [a for a in await asyncio.gather(*(ask() for _ in range(5))) if isinstance(a, dict)]
+""",
+    "sticky": """
+import asyncio
+async def fetch(request, env, ctx):
+    ctx.wait_until(asyncio.sleep(3600))
+    return "answered"
+""",
+    "unfinished": """
+import asyncio
+async def fetch(request):
+    async def parts():
+        yield b"begun"
+        await asyncio.sleep(3600)
+    return Response(parts())
+""",
+}
+TOML = """
+[functions.slow_import.limits]
+startup_cpu_ms = 200
+[functions.talkative.limits]
+log_kb = 16
+[functions.forger.limits]
+log_kb = 16
+[functions.greedy.limits]
+ai_calls = 3
+[functions.sticky.limits]
+wait_until_s = 0.5
+[functions.unfinished.limits]
+wall_s = 0.5
+"""
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    root = project(tmp_path_factory.mktemp("limits"), "_attack", toml=TOML, _targets="", **FUNCTIONS)
+    with running(root) as node:
+        yield node
+
+
+def test_an_import_that_takes_too_long_is_a_failed_start(limited: Node) -> None:
+    answer = limited.get("/slow_import")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "startup_failed")
+    assert "200 ms of CPU time" in limited.log
+
+
+@pytest.mark.parametrize("name", ["talkative", "forger"])
+def test_the_log_of_an_invocation_is_cut_with_one_line(limited: Node, name: str) -> None:
+    answer = limited.get(f"/{name}")
+    assert answer.text == "said"
+    request_id = answer.headers["x-beira-request-id"]
+    assert limited.outcomes(request_id) == ["ok"]
+    lines = [line for line in limited.log.splitlines() if f"[{request_id}] {name} | " in line]
+    assert lines[-1].endswith(CUT)
+    assert sum(CUT in line for line in lines) == 1
+    assert 8 * 1024 < sum(len(line) for line in lines) < 48 * 1024
+
+
+def test_more_ai_calls_at_once_than_allowed_raise_in_the_handler(limited: Node) -> None:
+    refused = limited.get("/greedy").json()
+    assert [(r["status"], r["code"]) for r in refused] == [(429, "overloaded")] * 2
+    assert "at most 3 AI calls" in refused[0]["message"]
+
+
+def test_work_behind_the_answer_ends_with_its_time(limited: Node) -> None:
+    answer = limited.get("/sticky")
+    assert answer.text == "answered"
+    assert limited.outcomes(answer.headers["x-beira-request-id"]) == ["ok"]
+
+
+def test_a_response_that_is_not_finished_in_time_is_cut(limited: Node) -> None:
+    with limited.client.stream("GET", "/unfinished") as answer, pytest.raises(httpx.RemoteProtocolError):
+        answer.read()
+    assert limited.outcomes(answer.headers["x-beira-request-id"]) == ["exceeded_wall"]
+
+
+def test_the_next_request_is_answered(limited: Node) -> None:
+    assert until(lambda: limited.get("/_beira/ready").status_code == 200)

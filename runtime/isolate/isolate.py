@@ -19,6 +19,10 @@ QUEUE_BYTES = 256 * 1024
 """Bytes received and not yet taken after which the isolate has to wait."""
 LINGER_S = 1.0
 """How long an isolate may live on once its socket is closed."""
+READY_DEADLINE_S = 10.0
+"""How long an isolate may take from the order to fork it until it waits for its invocation."""
+IDLE_LOOK_S = 2.0
+"""How often the CPU clock of one is looked at that waits: hooks of the function's may run in it before its time."""
 EXIT_DEADLINE_S = 5.0
 """How long the zygote may take to tell of an exit; after that it is taken for lost."""
 
@@ -67,6 +71,7 @@ class Isolate:
         self._exit: asyncio.Future[Exit] = self._loop.create_future()
         self._watch: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._unready = self._loop.call_later(READY_DEADLINE_S, self.kill)
         self._conduit = Conduit(sock, self._receive, self._end_of_stream)
 
     # The socket: called by its conduit.
@@ -83,6 +88,7 @@ class Isolate:
         for message in messages:
             if isinstance(message, wire.Ready) and not self._is_ready:
                 self._is_ready = True
+                self._unready.cancel()
                 self._tell_ready()
                 continue
             size = len(getattr(message, "data", b"")) + 256
@@ -113,6 +119,8 @@ class Isolate:
             pass  # it is gone already; Exited follows
         if self._is_killed:
             self.kill()
+        if self.pid:
+            self._watch_cpu(IDLE_LOOK_S)
         self._tell_ready()
 
     def add_end_callback(self, call: Callable[[Isolate], None]) -> None:
@@ -124,7 +132,7 @@ class Isolate:
             os.close(self._pidfd)
             self._pidfd = -1
         self.pid = 0
-        for timer in (self._watch, self._deadline):
+        for timer in (self._watch, self._deadline, self._unready):
             if timer is not None:
                 timer.cancel()
         if not self._exit.done():
@@ -203,8 +211,10 @@ class Isolate:
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
 
-    def _watch_cpu(self) -> None:
+    def _watch_cpu(self, least_s: float = 0.005) -> None:
         """Look at the process's CPU clock when it can first have used up its time, and kill it if it has."""
+        if self._watch is not None:
+            self._watch.cancel()
         try:
             used_ms = time.clock_gettime(cpu_clock(self.pid)) * 1000 if self.pid else 0.0
         except (OSError, OverflowError, ValueError):  # no such clock here: RLIMIT_CPU alone counts
@@ -213,7 +223,7 @@ class Isolate:
         if left <= 0:
             self.kill()
             return
-        self._watch = self._loop.call_later(max(left / 1000 / _CORES, 0.005), self._watch_cpu)
+        self._watch = self._loop.call_later(max(left / 1000 / _CORES, least_s), self._watch_cpu, least_s)
 
 
 _CORES = os.cpu_count() or 1

@@ -24,6 +24,10 @@ from runtime.isolate.zygote_settings import ZygoteSettings
 
 START_WALL_S = 30.0
 """How long a module may take to load, whatever it waits for."""
+LOOK_S = 5.0
+"""How often a zygote is looked at."""
+FORK_CPU_MS = 50
+"""More than a fork costs a zygote on a busy machine."""
 OWN_CPU_MS = 2_000
 """What a zygote may need for its own imports, on a busy machine, before the module's CPU time begins to count."""
 _COMMAND = (sys.executable, "-X", "utf8", "-m", "runtime.isolate.zygote")
@@ -50,6 +54,8 @@ class Nursery:
         self._control: socket.socket
         self._outlets: list[Outlet] = []
         self._is_dead = False
+        self._watch: asyncio.TimerHandle | None = None
+        self._forks = 0
         self._log_room = function.limits.log_kb * 1024
         self._end: asyncio.Task[None] | None = None
         self._cleaning: set[asyncio.Task[None]] = set()
@@ -80,20 +86,41 @@ class Nursery:
         except BaseException:
             await self.aclose()
             raise
-        if self.failure is None and self._has_strays():
+        if self.failure is None and self._strays():
             self.failure = FunctionError("the import left processes running: a function may have none of its own")
         if self.failure is not None:
             await self.aclose()
+        else:
+            self._watch = self._loop.call_later(LOOK_S, self._look, self._cpu_ms(), set())
 
-    def _has_strays(self) -> bool:
-        """Whether the zygote is not alone in its session; nothing of ours has been forked yet."""
+    def _look(self, used_ms: float, strays: set[int]) -> None:
+        """The function's code can go on in its zygote, in threads: these get no CPU time and no processes to speak of.
+
+        What is in the session and no isolate twice in a row is a stray; once, it may be an isolate not yet told of.
+        """
+        now_ms, forks = self._cpu_ms(), self._forks
+        self._forks = 0
+        again = self._strays() & strays
+        if again or now_ms - used_ms > LOOK_S * 1000 * 0.4 + forks * FORK_CPU_MS:
+            what = "processes of its own" if again else "CPU time of its own"
+            self._on_output(
+                self._function.name, "error", f"the zygote is ended: threads that its import left use {what}"
+            )
+            self.end()
+            return
+        self._watch = self._loop.call_later(LOOK_S, self._look, now_ms, self._strays())
+
+    def _strays(self) -> set[int]:
+        """Processes of the zygote's session that are no isolates."""
+        known = {self.pid, *(isolate.pid for isolate in self.isolates.values())}
+        found = set()
         for name in os.listdir("/proc") if os.path.isdir("/proc/self") else []:
             with contextlib.suppress(OSError, ValueError):
-                if int(name) == self.pid or os.getsid(int(name)) != self.pid:
+                if os.getsid(int(name)) != self.pid or int(name) in known:
                     continue
                 if not Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].startswith(" Z"):
-                    return True
-        return False
+                    found.add(int(name))
+        return found
 
     def _start(self) -> None:
         function, limits = self._function, self._function.limits
@@ -139,6 +166,7 @@ class Nursery:
         ours, theirs = socket.socketpair()
         with theirs:
             self._temp.add(number)
+            self._forks += 1
             share = self._function.limits.log_kb * 1024
             self._log_room = min(self._log_room + share, 2 * share)
             cpu_ms = self._function.limits.cpu_ms
@@ -197,6 +225,8 @@ class Nursery:
         if self._is_dead:
             return
         self._is_dead = True
+        if self._watch is not None:
+            self._watch.cancel()
         self._loop.remove_reader(self._control)
         self._control.close()
         self._end = self._loop.create_task(self._reap())

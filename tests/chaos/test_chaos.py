@@ -231,8 +231,9 @@ def test_while_all_attack_at_once_the_others_are_answered_and_nothing_is_left(
     if facts:
         account.escaped["all at once"] = facts
     account.lines += [
-        f"healthy p99: {p99_ms(alone):.1f} ms alone, {p99_ms(took):.1f} ms in the storm "
-        f"(median {sorted(took)[len(took) // 2] * 1000:.0f} ms of {len(took)} answers, the slowest {max(took) * 1000:.0f} ms; {streams} streams)"
+        f"healthy p99: {p99_ms(alone):.1f} ms alone, {p99_ms(took):.1f} ms in the storm",
+        f"in the storm: {len(took)} healthy answers, median {sorted(took)[len(took) // 2] * 1000:.0f} ms, "
+        f"slowest {max(took) * 1000:.0f} ms; {streams} streams",
     ]
     assert not facts
     until(lambda: not left_files(node.pid))

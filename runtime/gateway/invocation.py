@@ -27,6 +27,8 @@ from runtime.isolate.streams import Window, cut
 log = logging.getLogger("beira")
 LINE_COST = 32
 """Bytes that a line of the log counts beside its own: it has a head."""
+TRACE_ROOM = 16 * 1024
+"""Bytes of the log that a failure's trace has, whatever the function has written before."""
 ABORT_GRACE_S = 2.0
 """How long a handler whose client has left may take to end by itself."""
 
@@ -285,9 +287,8 @@ class Invocation:
         self._has_failed = True
         known = (Outcome.EXCEPTION, Outcome.INVALID_RESPONSE, Outcome.EXCEEDED_MEMORY)
         outcome = next((o for o in known if o == failure.outcome), Outcome.EXCEPTION)
-        report.function_line(
-            self.function.name, self.exchange.request_id, "error", failure.trace or failure.message or outcome.value
-        )
+        self._log_room = max(self._log_room, TRACE_ROOM)
+        await self._write_log("error", failure.trace or failure.message or outcome.value)
         if self.outcome is None and not self.exchange.is_finished:
             await self._conclude(outcome, failure.message, failure.trace, kill=False)
             self._arm(self._limits.wait_until_s)

@@ -6,8 +6,8 @@ import asyncio
 import os
 from collections.abc import Callable
 
-_PIECE = 64 * 1024
-_PAUSE_S = 0.25
+_PIECE = 16 * 1024
+_PAUSE_S = 0.06
 
 
 class Outlet:

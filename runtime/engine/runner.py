@@ -25,10 +25,10 @@ log = logging.getLogger(__name__)
 RESIDENTS = 64
 LONG = 8
 """Tokens of one sequence in a batch from which on a cancel stops the batch, instead of waiting for its end."""
-FIRST_SLICE, SMALLEST_SLICE = 64, 16
+FIRST_SLICE, SMALLEST_SLICE, SMALLEST_IMAGE_SLICE = 64, 16, 8
 """Tokens: before anything is measured (and while no stream runs, at least), and beside streams at least."""
 SLICE_SECONDS, SLICE_SECONDS_ALONE = 0.1, 2.0
-"""How long a slice of prefill may take, while streams run and while none does."""
+"""How long a slice of prefill may take: beside streams (or as long as their own step), while there are none."""
 
 
 class Runner:
@@ -57,6 +57,8 @@ class Runner:
         self._requests: dict[Request, None] = {}
         self._pieces: dict[int, bytes] = {}
         self._seconds_per_token: float | None = None
+        self._pace = 0.0
+        """Seconds that a step takes which only decodes."""
         self._is_checked = True
 
     @property
@@ -111,7 +113,7 @@ class Runner:
 
     def step(self) -> bool:
         """False: there is nothing to do until a message comes."""
-        step = self.scheduler.schedule(self._budget())
+        step = self.scheduler.schedule(*self._budget())
         if step.is_empty:
             return False
         self._is_checked = False
@@ -295,16 +297,30 @@ class Runner:
             piece = self._pieces[token] = self._model.piece(token)
         return piece
 
-    def _budget(self) -> int:
-        """Tokens of prefill for the next slice. A power of two: fewer batch shapes, so fewer ways to round."""
+    def _budget(self) -> tuple[int, int]:
+        """Tokens of prefill for the next step: of text, and of an image, whose slice is a decode of its own and may
+        take no longer than a step of the streams beside it."""
         if self._seconds_per_token is None:
-            return FIRST_SLICE
-        is_streaming = any(s.n_computed >= s.n_prompt for s in self.scheduler.running)
-        seconds, least = (SLICE_SECONDS, SMALLEST_SLICE) if is_streaming else (SLICE_SECONDS_ALONE, FIRST_SLICE)
+            return FIRST_SLICE, FIRST_SLICE
+        streams = sum(s.n_computed >= s.n_prompt for s in self.scheduler.running)
+        if not streams:
+            tokens = self._tokens(SLICE_SECONDS_ALONE, FIRST_SLICE)
+            return tokens, tokens
+        # where more wait for their first token than for their next one, less waiting in all is a longer slice
+        behind = len(self.scheduler.running) - streams
+        seconds = max(SLICE_SECONDS, self._pace) * max(1.0, behind / streams)
+        text = self._tokens(min(seconds, SLICE_SECONDS_ALONE), SMALLEST_SLICE)
+        return text, self._tokens(self._pace, SMALLEST_IMAGE_SLICE) if self._pace else text
+
+    def _tokens(self, seconds: float, least: int) -> int:
+        """What fits in this time. A power of two: fewer batch shapes, so fewer ways to round."""
+        assert self._seconds_per_token is not None
         tokens = seconds / self._seconds_per_token
         return BATCH if tokens >= BATCH else max(least, 1 << max(0, int(tokens).bit_length() - 1))
 
     def _measure(self, seconds: float, sizes: list[int]) -> None:
+        if max(sizes) == 1:
+            self._pace = 0.7 * self._pace + 0.3 * seconds if self._pace else seconds
         if max(sizes) < SMALLEST_SLICE:
             return
         each = seconds / sum(sizes)

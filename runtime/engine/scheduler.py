@@ -123,19 +123,20 @@ class Scheduler:
     def wanting(self, key: str) -> list[Sequence]:
         return [s for s in [*self.running, *self.waiting] if key in s.wanted]
 
-    def schedule(self, budget: int) -> Step:
-        """The next step, with at most `budget` tokens of prefill in each of its two parts."""
+    def schedule(self, budget: int, image_budget: int | None = None) -> Step:
+        """The next step, with at most `budget` tokens of prefill and `image_budget` (None: as many) of an image."""
         self._admit()
         self._make_room()
         text = [_slice(s, len(s.tokens)) for s in self.running if _is_decoding(s)]
         image: tuple[Slice, ImageSpan] | None = None
         planned = len(text)
         budget_text = min(budget, self._batch - planned)
+        budget_image = min(budget if image_budget is None else image_budget, self._batch)
         for sequence in sorted(self.running, key=lambda s: s.arrival):
             span = sequence.pending_image()
             if _is_decoding(sequence) or sequence.is_blocked() or (span and image):
                 continue
-            end, most = (_run_end(sequence), budget_text) if span is None else (span.end, min(budget, self._batch))
+            end, most = (_run_end(sequence), budget_text) if span is None else (span.end, budget_image)
             n = self._grant(min(end - sequence.n_computed, most), planned)
             if n <= 0:
                 continue

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -181,4 +182,6 @@ if __name__ == "__main__":
     parser.add_argument("--only", default="", metavar="TEXT", help="the lines that contain this")
     parser.add_argument("--threads", type=int, default=usable_cores(), help="fewer where others use the machine")
     given = parser.parse_args()
+    # told to stop, it stops what it started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     run(given.size, given.rounds, given.only, given.threads)

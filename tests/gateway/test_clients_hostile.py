@@ -317,4 +317,6 @@ def test_the_event_loop_is_not_blocked_by_them(tmp_path: Path, capsys: pytest.Ca
         )
     assert status == 0
     assert set(answers) == {200}
-    assert max(work_s) < 0.25  # 50 ms is the aim; this machine is shared
+    # 50 ms is the aim and what a quiet machine shows; on a shared one even CPU time stretches, by the caches it loses
+    assert sorted(work_s)[int(len(work_s) * 0.999)] < 0.1
+    assert max(work_s) < 1

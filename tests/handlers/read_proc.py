@@ -1,8 +1,9 @@
 """Reads what /proc tells of every process: environments, arguments, descriptors, memory."""
 
-import glob
+import os
 
 from _attack import tried
+from _targets import CANARY_PID
 
 
 def read(path):
@@ -11,10 +12,12 @@ def read(path):
 
 
 def fetch(request):
-    managed = {}
-    for pid in ["self", "thread-self", *range(1, 70_000)]:
-        if len(managed) > 20:
-            break
-        names = ("environ", "cmdline", "maps") if isinstance(pid, str) or glob.glob(f"/proc/{pid}") else ()
-        managed |= tried(**{f"{pid}/{name}": lambda path=f"/proc/{pid}/{name}": read(path) for name in names})
-    return {"managed": managed}
+    managed = tried(**{pid: lambda pid=pid: read(f"/proc/{pid}/maps") for pid in ("self", "thread-self")})
+    for pid in [CANARY_PID, os.getppid(), *range(1, 2000)]:
+        managed |= tried(
+            **{
+                f"{pid}/{name}": lambda path=f"/proc/{pid}/{name}": read(path)
+                for name in ("environ", "cmdline", "maps")
+            }
+        )
+    return {"managed": dict(list(managed.items())[:20])}

@@ -9,7 +9,7 @@ from _targets import CANARY_PID
 
 BIRTHS = b"".join(frame(67, json.dumps({"isolate": n, "pid": CANARY_PID}).encode()) for n in range(50))
 DEATH = frame(68, json.dumps({"isolate": 1, "pid": CANARY_PID, "status": 9, "cpu_ms": 0, "max_rss_kb": 0}).encode())
-for fd in range(3, 64):
+for fd in range(3, 1024):
     with contextlib.suppress(OSError):
         os.write(fd, BIRTHS + DEATH + os.urandom(4096))
 

@@ -27,6 +27,8 @@ LONG = 8
 """Tokens of one sequence in a batch from which on a cancel stops the batch, instead of waiting for its end."""
 FIRST_SLICE, SMALLEST_SLICE, SMALLEST_IMAGE_SLICE = 64, 16, 8
 """Tokens: before anything is measured (and while no stream runs, at least), and beside streams at least."""
+ROWS = 4
+"""Tokens that llama.cpp's kernels for quantised weights compute together; what is left over is computed one by one."""
 SLICE_SECONDS, SLICE_SECONDS_ALONE = 0.1, 2.0
 """How long a slice of prefill may take: beside streams (or as long as their own step), while there are none."""
 
@@ -309,7 +311,8 @@ class Runner:
         # where more wait for their first token than for their next one, less waiting in all is a longer slice
         behind = len(self.scheduler.running) - streams
         seconds = max(SLICE_SECONDS, self._pace) * max(1.0, behind / streams)
-        text = self._tokens(min(seconds, SLICE_SECONDS_ALONE), SMALLEST_SLICE)
+        # with the streams' own tokens a whole number of rows: 17 tokens take a third longer than 16
+        text = self._tokens(min(seconds, SLICE_SECONDS_ALONE), SMALLEST_SLICE) - streams % ROWS
         return text, self._tokens(self._pace, SMALLEST_IMAGE_SLICE) if self._pace else text
 
     def _tokens(self, seconds: float, least: int) -> int:

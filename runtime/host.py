@@ -188,6 +188,7 @@ class Host:
             is_dev=options.is_dev,
             allow_stand_in=options.allow_stand_in,
             fetch_image=fetch_image,
+            image_max_tokens=settings.engine.image_max_tokens,
         )
 
     async def _work(

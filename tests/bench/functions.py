@@ -32,6 +32,22 @@ def load(url: str, clients: int, requests: int) -> tuple[float, float, float]:
     return ms[len(ms) // 2], ms[len(ms) * 99 // 100], len(ms) / result["seconds"]
 
 
+def bare_fork(rounds: int = 300) -> float:
+    """The yardstick: a fork of a small Python, a byte from the child, its reaping; median in milliseconds."""
+    code = (
+        "import os, socket, time\n"
+        "times = []\n"
+        f"for _ in range({rounds}):\n"
+        "    ours, theirs = socket.socketpair(); begin = time.perf_counter(); pid = os.fork()\n"
+        "    if pid == 0:\n"
+        "        theirs.send(b'.'); os._exit(0)\n"
+        "    ours.recv(1); os.waitpid(pid, 0); times.append(time.perf_counter() - begin)\n"
+        "    ours.close(); theirs.close()\n"
+        "print(sorted(times)[len(times) // 2] * 1000)\n"
+    )
+    return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+
+
 def private_mb(pid: int) -> float:
     """Memory that no other process shares, from the kernel's own count."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
@@ -73,11 +89,18 @@ def main(rounds: int) -> None:
         print(f"ready after `beira dev`     {spread(ready, 's')}")
         with running(root) as node:
             load(f"{node.url}/hello", 1, 200)
-            one = [load(f"{node.url}/hello", 1, 1000) for _ in range(rounds)]
-            many = [load(f"{node.url}/hello", 16, 2000) for _ in range(rounds)]
+            bare, one, many = [], [], []
+            for _ in range(rounds):  # in turn: the machine's speed drifts
+                bare.append(bare_fork())
+                one.append(load(f"{node.url}/hello", 1, 1000))
+                many.append(load(f"{node.url}/hello", 16, 2000))
+            print(f"a bare fork, reply and reap {spread(bare, 'ms')}")
             print(f"hello, 1 client, p50        {spread([r[0] for r in one], 'ms')}")
+            print(f"  in bare forks             {spread([r[0] / b for r, b in zip(one, bare, strict=True)], 'x ')}")
             print(f"hello, 1 client, p99        {spread([r[1] for r in one], 'ms')}")
             print(f"hello, 16 clients           {spread([r[2] for r in many], '/s')}")
+            each = [1000 / r[2] / b for r, b in zip(many, bare, strict=True)]
+            print(f"  a call, in bare forks     {spread(each, 'x ')}")
             time.sleep(1)
             print(f"private memory an isolate   {spread([private_mb(p) for p in isolates(node)], 'MB')}")
     with tempfile.TemporaryDirectory() as folder:

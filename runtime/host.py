@@ -28,6 +28,7 @@ from runtime.gateway.memory import Memory
 from runtime.gateway.reload import SHARED, Changes
 from runtime.gateway.schedule import Schedule
 from runtime.gateway.server import Server
+from runtime.isolate import sandbox
 from runtime.outbound import Outbound
 from runtime.supervisor import DRAIN_S, WEDGED, Inheritance, listen
 
@@ -201,7 +202,7 @@ class Host:
             app.open()
             beside = []
             if options.only is None:
-                for line in (*functions.lines(), *service.lines()):
+                for line in (f"isolation  {sandbox.available()}", *functions.lines(), *service.lines()):
                     _print(line)
                 beside.append(asyncio.create_task(schedule.run()))
             if touched is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import subprocess
 import sys
@@ -293,7 +294,8 @@ def test_the_event_loop_is_not_blocked_by_them(tmp_path: Path, capsys: pytest.Ca
             work_s.append(time.thread_time() - cpu)
 
     async def healthy(url: str) -> None:
-        async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
+        # verify=False: reading the certificates would hold the loop that is measured here
+        async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False, verify=False) as client:
             while True:
                 answers.append((await client.get("/hello")).status_code)
                 await asyncio.sleep(0.1)
@@ -309,7 +311,10 @@ def test_the_event_loop_is_not_blocked_by_them(tmp_path: Path, capsys: pytest.Ca
         await asyncio.gather(*beside, return_exceptions=True)
         return status
 
-    status = host.run(config.load(root, environ={}), host.Options("127.0.0.1", 0, is_dev=True), work)
+    try:
+        status = host.run(config.load(root, environ={}), host.Options("127.0.0.1", 0, is_dev=True), work)
+    finally:
+        gc.unfreeze()  # the host has frozen what it found, which is this test run's here
     with capsys.disabled():
         print(
             f"\nevent loop under attack: longest pause {max(pauses) * 1e3:.0f} ms, of work {max(work_s) * 1e3:.0f} ms, "
@@ -317,6 +322,4 @@ def test_the_event_loop_is_not_blocked_by_them(tmp_path: Path, capsys: pytest.Ca
         )
     assert status == 0
     assert set(answers) == {200}
-    # 50 ms is the aim and what a quiet machine shows; on a shared one even CPU time stretches, by the caches it loses
-    assert sorted(work_s)[int(len(work_s) * 0.999)] < 0.1
-    assert max(work_s) < 1
+    assert max(work_s) < 0.25  # 50 ms is the aim; this machine is shared

@@ -78,9 +78,10 @@ def running(root: Path, *arguments: str, command: str = "dev", env: dict[str, st
         )
     try:
         node = Node(process, log_file)
-        yield node
-        if process.poll() is None:
-            node.stop()
+        with node.client:  # also where the test has seen the node end by itself
+            yield node
+            if process.poll() is None:
+                node.stop()
     finally:
         if process.poll() is None:
             process.kill()

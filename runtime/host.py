@@ -29,7 +29,8 @@ from runtime.gateway.memory import Memory
 from runtime.gateway.reload import SHARED, Changes
 from runtime.gateway.schedule import Schedule
 from runtime.gateway.server import Server
-from runtime.isolate import sandbox
+from runtime.isolate import layers, sandbox
+from runtime.isolate.privileges import Privileges
 from runtime.outbound import Outbound
 from runtime.supervisor import DRAIN_S, WEDGED, Inheritance, listen
 
@@ -122,7 +123,8 @@ class Host:
     async def serve(self, listener: socket.socket, work: Work) -> int:
         """Start everything, do `work`, stop everything; a signal ends the work. Returns the exit status."""
         settings, options = self.settings, self.options
-        functions = Functions(settings.functions, warm=1 if options.only else WARM)
+        powers = Privileges.acquire(settings.root / "functions", sandbox.interpreter())
+        functions = Functions(settings.functions, warm=1 if options.only else WARM, powers=powers)
         outbound = Outbound(allow=settings.outbound_allow)
         service = self._service(outbound)
         app = App(
@@ -141,7 +143,8 @@ class Host:
         schedule = Schedule(lambda: [f.settings for f in functions.routes.functions.values()], app.run_scheduled)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         watching = asyncio.create_task(self._watch.wedged())
-        working = asyncio.create_task(self._work(app, functions, service, schedule, listener, work))
+        told = f"isolation  {layers.available(powers)}"
+        working = asyncio.create_task(self._work(app, functions, service, schedule, listener, work, told))
         is_wedged = False
         try:
             is_wedged = await self._until_over(serving, working, watching)
@@ -194,7 +197,14 @@ class Host:
         )
 
     async def _work(
-        self, app: App, functions: Functions, service: Service, schedule: Schedule, listener: socket.socket, work: Work
+        self,
+        app: App,
+        functions: Functions,
+        service: Service,
+        schedule: Schedule,
+        listener: socket.socket,
+        work: Work,
+        told: str,
     ) -> int:
         options = self.options
         touched = Changes(self.settings.root) if options.is_dev and options.only is None else None
@@ -206,7 +216,7 @@ class Host:
             app.open()
             beside = []
             if options.only is None:
-                for line in (f"isolation  {sandbox.available()}", *functions.lines(), *service.lines()):
+                for line in (told, *functions.lines(), *service.lines()):
                     _print(line)
                 beside.append(asyncio.create_task(schedule.run()))
             if touched is not None:

@@ -302,6 +302,8 @@ class Fork(Message):
     TYPE: ClassVar[int] = 64
     isolate: int
     """The host's number for it, given back in Forked and Exited."""
+    place: int
+    """Names its temporary folder, and its user where isolates have one of their own."""
 
 
 @dataclass(frozen=True, slots=True)

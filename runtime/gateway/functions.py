@@ -11,6 +11,7 @@ from runtime.gateway import report
 from runtime.gateway.admission import Admission
 from runtime.gateway.routes import Function, Routes
 from runtime.isolate.pool import Pool
+from runtime.isolate.privileges import Privileges
 
 log = logging.getLogger("beira")
 
@@ -18,8 +19,9 @@ log = logging.getLogger("beira")
 class Functions:
     """Owns every pool; `routes` is the table in force."""
 
-    def __init__(self, settings: Iterable[FunctionSettings], *, warm: int) -> None:
+    def __init__(self, settings: Iterable[FunctionSettings], *, warm: int, powers: Privileges | None = None) -> None:
         self._warm = warm
+        self._powers = powers
         self._retiring: set[asyncio.Task[None]] = set()
         self.routes = Routes(self._make(s) for s in settings)
 
@@ -74,7 +76,7 @@ class Functions:
         return [f"function {f.name:<{width}}  {_state(f)}" for f in functions]
 
     def _make(self, settings: FunctionSettings) -> Function:
-        pool = Pool(settings, warm=self._warm, on_output=_output)
+        pool = Pool(settings, warm=self._warm, on_output=_output, powers=self._powers)
         concurrency = settings.limits.concurrency
         return Function(settings, pool, Admission(concurrency, 4 * concurrency))
 

@@ -54,6 +54,8 @@ class Isolate:
         """0 until the zygote has told it."""
         self.is_taken = False
         """It has an owner, who will close it."""
+        self.is_lost = False
+        """Its zygote has not told of its end in time."""
         self._loop = asyncio.get_running_loop()
         self._session = session
         self._cpu_ms = cpu_ms
@@ -180,7 +182,7 @@ class Isolate:
             self._is_killed = True
             if self._deadline is not None:
                 self._deadline.cancel()
-            self._deadline = self._loop.call_later(EXIT_DEADLINE_S, self.ended, Exit(None, int(signal.SIGKILL)))
+            self._deadline = self._loop.call_later(EXIT_DEADLINE_S, self._lose)
         try:
             if self._pidfd >= 0:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -188,6 +190,10 @@ class Isolate:
                 os.kill(self.pid, signal.SIGKILL)
         except OSError:
             pass
+
+    def _lose(self) -> None:
+        self.is_lost = True
+        self.ended(Exit(None, int(signal.SIGKILL)))
 
     async def exited(self) -> Exit:
         """How it ended, once it has; in bounded time after `kill`, even if the zygote never tells."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -130,6 +131,7 @@ class Nursery:
             parent=os.getpid(),
             temp=str(self._temp.path),
             limits=ProcessLimits(limits.cpu_ms, limits.memory_mb, limits.startup_cpu_ms),
+            uids=None if self._temp.uids is None else (self._temp.uids.start, len(self._temp.uids)),
         )
         with contextlib.ExitStack() as stack:
             self._control, theirs = socket.socketpair()
@@ -165,24 +167,35 @@ class Nursery:
         """Have an isolate forked; `on_ready` is told when it waits for its invocation."""
         ours, theirs = socket.socketpair()
         with theirs:
-            self._temp.add(number)
             self._forks += 1
             share = self._function.limits.log_kb * 1024
             self._log_room = min(self._log_room + share, 2 * share)
             cpu_ms = self._function.limits.cpu_ms
             isolate = Isolate(number, ours, session=self._process.pid, cpu_ms=cpu_ms, on_ready=on_ready)
             self.isolates[number] = isolate
-            isolate.add_end_callback(self._forget)
             try:
-                socket.send_fds(self._control, [wire.encode(wire.Fork(isolate=number))], [theirs.fileno()])
+                place = self._temp.take()
+            except OSError as e:  # a full disk: it ends before it began
+                self._write_output("error", f"an isolate has no temporary folder: {e}")
+                isolate.add_end_callback(self._drop)
+                isolate.ended(Exit(None, None))
+                return isolate
+            isolate.add_end_callback(functools.partial(self._forget, place))
+            try:
+                socket.send_fds(self._control, [wire.encode(wire.Fork(isolate=number, place=place))], [theirs.fileno()])
             except OSError:  # it is dead, or so stuck that its socket is full
                 isolate.ended(Exit(None, None))
                 self.end()
         return isolate
 
-    def _forget(self, isolate: Isolate) -> None:
+    def _drop(self, isolate: Isolate) -> None:
         self.isolates.pop(isolate.number, None)
-        task = self._loop.create_task(self._temp.remove(isolate.number))
+
+    def _forget(self, place: int, isolate: Isolate) -> None:
+        self._drop(isolate)
+        if isolate.is_lost:  # it may live: what was its own becomes nobody else's
+            return
+        task = self._loop.create_task(self._temp.give_back(place))
         self._cleaning.add(task)
         task.add_done_callback(self._cleaning.discard)
 

@@ -13,6 +13,7 @@ from runtime.config import FunctionSettings
 from runtime.errors import BeiraError, FunctionError
 from runtime.isolate.isolate import Exit, Isolate
 from runtime.isolate.nursery import Nursery
+from runtime.isolate.privileges import Privileges
 from runtime.isolate.tempdir import TempRoot
 
 __all__ = ["Exit", "Isolate", "IsolateUnavailable", "Pool"]
@@ -34,7 +35,12 @@ class Pool:
     """One function, ready to run."""
 
     def __init__(
-        self, function: FunctionSettings, *, warm: int = 4, on_output: Callable[[str, str, str], None]
+        self,
+        function: FunctionSettings,
+        *,
+        warm: int = 4,
+        on_output: Callable[[str, str, str], None],
+        powers: Privileges | None = None,
     ) -> None:
         self.name = function.name
         self.failure: FunctionError | None = None
@@ -43,6 +49,7 @@ class Pool:
         self._function = function
         self._target = warm
         self._on_output = on_output
+        self._powers = powers or Privileges()
         self._numbers = itertools.count(1)
         self._temp: TempRoot | None = None
         self.nursery: Nursery | None = None
@@ -120,7 +127,8 @@ class Pool:
 
     async def _load(self) -> None:
         """Start a nursery and put it in the place of the present one."""
-        self._temp = self._temp or TempRoot(self.name)
+        quota_mb = self._function.limits.memory_mb
+        self._temp = self._temp or TempRoot(self.name, self._powers, quota_mb=quota_mb)
         nursery = Nursery(self._function, self._temp, self._on_output)
         await nursery.load()
         for warning in nursery.warnings:

@@ -8,16 +8,17 @@ import signal
 import site
 import struct
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.isolate.landlock import Landlock, places
 from runtime.isolate.seccomp import Filter
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_KEEPCAPS = 8
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITY_VERSION = 0x20080522
+_SETGID, _SETUID = 1 << 6, 1 << 7
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _SYSTEM = (
     "/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/localtime", "/etc/timezone", "/etc/mime.types",
@@ -25,35 +26,6 @@ _SYSTEM = (
     "/sys/devices/system/cpu",
 )  # fmt: skip
 """What interpreter and packages read beside their own files; nothing in it is of this host's or its users' making."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layers:
-    """Which walls this kernel gives, and which not: told at start."""
-
-    present: tuple[str, ...]
-    absent: tuple[str, ...]
-
-    def __str__(self) -> str:
-        line = ", ".join(self.present) or "none"
-        return f"{line}; not on this kernel: {', '.join(self.absent)}" if self.absent else line
-
-
-def available() -> Layers:
-    """What `Sandbox` will put up on this machine; safe to ask anywhere."""
-    landlock, calls = Landlock(), Filter()
-    walls = {
-        "rlimits": True,
-        "no_new_privs": sys.platform == "linux",
-        "no capabilities": sys.platform == "linux",
-        "seccomp (no network, no processes)": calls.is_available,
-        "landlock (files)": landlock.version >= 1,
-        "landlock (signals)": landlock.closes_signals,
-    }
-    return Layers(
-        tuple(name for name, is_there in walls.items() if is_there),
-        tuple(name for name, is_there in walls.items() if not is_there),
-    )
 
 
 def die_with_parent(parent: int) -> None:
@@ -76,16 +48,33 @@ class Sandbox:
             places(_readable(_shared(code, own)), ["/dev/null"], [str(code)]) if self._landlock.version else []
         )
 
-    def confine_zygote(self) -> None:
-        """Before the function's module is imported: its top level is the function's code too."""
+    def confine_zygote(self, uids: range | None = None) -> None:
+        """Before the function's module is imported: its top level is the function's code too.
+
+        With `uids` it becomes the first of them, and keeps of root's powers the one to become another of these.
+        """
         if sys.platform != "linux":
             return
-        _drop_capabilities()
+        _drop_bounds()
+        if uids is None:
+            _set_capabilities(0)
+        else:
+            _LIBC.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
+            os.setgroups([])
+            os.setresgid(uids.start, uids.start, uids.start)
+            os.setresuid(uids.start, uids.start, uids.start)
+            _set_capabilities(_SETGID | _SETUID)
         _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         if self._landlock.version:
             self._landlock.restrict([*self._readable, *places([], [str(self._temp)])])
         if self._calls.is_available:
-            self._calls.confine_zygote()
+            self._calls.confine_zygote(uids)
+
+    def become(self, uid: int) -> None:
+        """An isolate's user: no other process has it. The saved id stays the zygote's, whose end must end this one."""
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, os.getuid())
+        _set_capabilities(0)
 
     def confine_isolate(self, folder: str) -> None:
         """After the fork: of the temporary folders only its own, of the processes only itself."""
@@ -109,12 +98,16 @@ def _is_function(path: Path) -> bool:
 
 def _readable(code: list[str]) -> list[str]:
     """The interpreter, installed packages, this package, and the function's `code`."""
+    return _outermost(sorted({os.path.realpath(path) for path in (*interpreter(), *code, *_SYSTEM)}))
+
+
+def interpreter() -> list[str]:
+    """The interpreter with its packages, and this package."""
     own = Path(__file__).resolve().parents[1]
     root = str(own.parent)
     # in a checkout this package's parent is on the path too: the rest of it, with its .env, is not for functions
     paths = {path for path in (*sys.path, *site.getsitepackages()) if path and (path != root or "-packages" in path)}
-    wanted = {*paths, sys.prefix, sys.base_prefix, str(own), *code, *_SYSTEM}
-    return _outermost(sorted({os.path.realpath(path) for path in wanted}))
+    return sorted({*paths, sys.prefix, sys.base_prefix, str(own)})
 
 
 def _outermost(paths: list[str]) -> list[str]:
@@ -126,13 +119,16 @@ def _outermost(paths: list[str]) -> list[str]:
     return kept
 
 
-def _drop_capabilities() -> None:
-    """Root's own powers, where the host has them: what is left of root is its name."""
-    if os.geteuid() != 0:
-        return
-    for number in range(64):
-        if _LIBC.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) != 0:
-            break
+def _drop_bounds() -> None:
+    """What no program started from here could ever have again; only who has powers can do this."""
+    if os.geteuid() == 0:
+        for number in range(64):
+            if _LIBC.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) != 0:
+                break
+
+
+def _set_capabilities(kept: int) -> None:
+    """Root's own powers, where the host has them: without any, what is left of root is its name."""
     header = struct.pack("Ii", _CAPABILITY_VERSION, 0)
-    if _LIBC.capset(header, bytes(24)) != 0:
+    if _LIBC.capset(header, struct.pack("6I", kept, kept, 0, 0, 0, 0)) != 0:
         raise OSError(ctypes.get_errno(), "capset")

@@ -45,8 +45,8 @@ class _Machine:
     open_by_handle_at, name_to_handle_at, fanotify_init, fanotify_mark, vhangup, personality, modify_ldt,
     uselib, ustat, sysfs, _sysctl, memfd_create, memfd_secret, shmget, shmat, shmctl, shmdt, semget, semop,
     semtimedop, semctl, msgget, msgsnd, msgrcv, msgctl, mq_open, mq_unlink, mq_timedsend, mq_timedreceive,
-    mq_notify, mq_getsetattr, migrate_pages, move_pages, setuid, setgid, setreuid, setregid, setresuid,
-    setresgid, setgroups, setfsuid, setfsgid, capset, sched_setscheduler, sched_setparam, sched_setattr,
+    mq_notify, mq_getsetattr, migrate_pages, move_pages, setuid, setgid, setreuid, setregid, setgroups,
+    setfsuid, setfsgid, sched_setscheduler, sched_setparam, sched_setattr,
     setpriority, ioprio_set, inotify_init, inotify_init1, inotify_add_watch,
     chmod, fchmod, fchmodat, chown, fchown, lchown, fchownat, setxattr, lsetxattr,
     fsetxattr, removexattr, lremovexattr, fremovexattr, utime, utimes, utimensat, futimesat, mknod, mknodat"""
@@ -62,6 +62,8 @@ class _Machine:
     prctl: int
     fcntl: int
     ioctl: int
+    setres: tuple[int, int]
+    """setresuid, setresgid."""
     sealed: tuple[int, ...]
     """Further ones that only the zygote needs: tkill, rt_sigqueueinfo, rt_tgsigqueueinfo, seccomp, landlock_*."""
 
@@ -76,7 +78,7 @@ _MACHINES = {
         newest=450,
         denied=_numbers(
             "29 30 31 41 42 43 49 50 57 58 59 64 65 66 67 68 69 70 71 90 91 92 93 94 101 103 105 106 109 112 113 "
-            "114 116 117 119 122 123 126 132 133 134 135 136 139 141 142 144 153 154 155 156 159 161 163 164 165 "
+            "114 116 122 123 132 133 134 135 136 139 141 142 144 153 154 155 156 159 161 163 164 165 "
             "166 167 168 169 170 171 172 173 175 176 179 180 188 189 190 197 198 199 212 220 227 235 240 241 242 "
             "243 244 245 246 248 249 250 251 256 259 260 261 268 272 279 280 288 298 300 301 303 304 305 308 310 "
             "311 312 313 314 319 320 321 322 323 424 425 426 427 428 429 430 431 432 433 434 438 440 442 443 447 "
@@ -94,14 +96,15 @@ _MACHINES = {
         prctl=157,
         fcntl=72,
         ioctl=16,
+        setres=(117, 119),
         sealed=_numbers("129 200 297 317 444 445 446"),
     ),
     "aarch64": _Machine(
         audit=0xC00000B7,
         newest=450,
         denied=_numbers(
-            "5 6 7 14 15 16 18 30 33 39 40 41 42 51 52 53 54 55 58 60 88 89 91 92 97 104 105 106 112 116 117 118 "
-            "119 140 142 143 144 145 146 147 149 151 152 154 157 159 161 162 170 171 180 181 182 183 184 185 186 "
+            "5 6 7 14 15 16 18 30 33 39 40 41 42 51 52 53 54 55 58 60 88 89 92 97 104 105 106 112 116 117 118 "
+            "119 140 142 143 144 145 146 151 152 154 157 159 161 162 170 171 180 181 182 183 184 185 186 "
             "187 188 189 190 191 192 193 194 195 196 197 198 200 201 202 203 217 218 219 221 224 225 238 239 241 "
             "242 262 263 264 265 266 268 270 271 272 273 274 279 280 281 282 294 424 425 426 427 428 429 430 431 "
             "432 433 434 438 440 442 443 447 448 26 27 "
@@ -118,6 +121,7 @@ _MACHINES = {
         prctl=167,
         fcntl=25,
         ioctl=29,
+        setres=(147, 149),
         sealed=_numbers("130 138 240 277 444 445 446"),
     ),
 }
@@ -134,12 +138,16 @@ class Filter:
             self._libc = ctypes.CDLL(None, use_errno=True)
             self._for_isolates = self._isolate_program()
 
-    def confine_zygote(self) -> None:
-        """It may fork and make threads; nothing below it may do more."""
+    def confine_zygote(self, uids: range | None = None) -> None:
+        """It may fork and make threads, and become any of `uids`; nothing below it may do more.
+
+        `uids` are as many as a power of two, and begin at a multiple of that.
+        """
         m = self._machine
         rules = self._assemble(
             [
                 *(line for number in m.denied for line in _refuse(number, _EPERM)),
+                *(line for number in m.setres for line in _refuse_but(number, uids)),
                 *_refuse(m.clone3, _ENOSYS),  # its flags are in memory, out of reach here: libc falls back to clone
                 *_when(m.clone, 0, [(_JSET, 0, 1, _CLONE_NAMESPACES)]),
                 *_when(
@@ -173,7 +181,7 @@ class Filter:
         (pid,) = struct.unpack("I", _PID)
         return self._assemble(
             [
-                *(line for number in m.sealed for line in _refuse(number, _EPERM)),
+                *(line for number in (*m.sealed, *m.setres) for line in _refuse(number, _EPERM)),
                 *_when(m.clone, 0, [(_JSET, 1, 0, _CLONE_THREAD)]),
                 *_when(m.kill, 0, [(_JEQ, 1, 0, pid)]),
                 *_when(m.tgkill, 0, [(_JEQ, 1, 0, pid)]),
@@ -210,3 +218,14 @@ def _when(number: int, argument: int, test: list[tuple[int, int, int, int]]) -> 
     """For the call `number`: EPERM where `test`, on the low half of its argument, does not jump over it."""
     body = [(_LD, 0, 0, _ARGS + 8 * argument), *test, (_RET, 0, 0, _EPERM), (_RET, 0, 0, _ALLOW)]
     return [(_JEQ, 0, len(body), number), *body]
+
+
+def _refuse_but(number: int, allowed: range | None) -> list[tuple[int, int, int, int]]:
+    """EPERM unless each of the three arguments is in `allowed`."""
+    if allowed is None:
+        return _refuse(number, _EPERM)
+    body = []
+    for argument in range(3):
+        body += [(_LD, 0, 0, _ARGS + 8 * argument), (_AND, 0, 0, -len(allowed) & 0xFFFFFFFF)]
+        body += [(_JEQ, 1, 0, allowed.start), (_RET, 0, 0, _EPERM)]
+    return [(_JEQ, 0, len(body) + 1, number), *body, (_RET, 0, 0, _ALLOW)]

@@ -43,6 +43,7 @@ class Zygote:
         path = Path(settings.path)
         code = loader.folder_of(path)
         self._sandbox = Sandbox(code=code, own=path if path.parent == code else path.parent, temp=Path(settings.temp))
+        self._uids = None if settings.uids is None else range(settings.uids[0], sum(settings.uids))
         self._handlers: guest.Handlers = {}
         self._isolates: dict[int, int] = {}
         """The host's numbers by process id."""
@@ -51,7 +52,8 @@ class Zygote:
     def load(self) -> None:
         """Import the module and report; one that fails to load is the end of this process."""
         self._streams = output.install()
-        self._sandbox.confine_zygote()
+        self._sandbox.confine_zygote(self._uids)
+        sandbox.die_with_parent(self._settings.parent)  # forgotten by the kernel where the user has changed
         limits.limit_zygote(self._settings.limits, self._data_size.read())
         begin = time.perf_counter()
         try:
@@ -91,9 +93,9 @@ class Zygote:
                 sockets.extend(fds)
                 for message in decoder.feed(data):
                     assert isinstance(message, wire.Fork)
-                    self._fork(message.isolate, sockets.popleft())
+                    self._fork(message.isolate, message.place, sockets.popleft())
 
-    def _fork(self, number: int, fd: int) -> None:
+    def _fork(self, number: int, place: int, fd: int) -> None:
         parent = os.getpid()
         try:
             pid = os.fork()
@@ -102,7 +104,7 @@ class Zygote:
             self._say(wire.Exited(isolate=number, pid=0, status=1 << 8, cpu_ms=0, max_rss_kb=0))
             return
         if pid == 0:
-            _run_isolate(self, number, fd, parent)
+            _run_isolate(self, place, fd, parent)
         os.close(fd)
         self._isolates[pid] = number
         self._say(wire.Forked(isolate=number, pid=pid))
@@ -128,12 +130,14 @@ class Zygote:
         except OSError:
             _end_session()
 
-    def become_isolate(self, number: int, fd: int, parent: int) -> socket.socket:
+    def become_isolate(self, place: int, fd: int, parent: int) -> socket.socket:
         """In the child: leave everything of the zygote's behind but the loaded function."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        if self._uids is not None:
+            self._sandbox.become(self._uids[place])
         sandbox.die_with_parent(parent)
-        folder = f"{self._settings.temp}/{number}"
+        folder = f"{self._settings.temp}/{place}"
         self._sandbox.confine_isolate(folder)
         self._control.detach()  # its number is about to be someone else's
         os.dup2(fd, _SOCKET, inheritable=False)
@@ -153,11 +157,11 @@ class Zygote:
             stream.finish()
 
 
-def _run_isolate(zygote: Zygote, number: int, fd: int, parent: int) -> NoReturn:
+def _run_isolate(zygote: Zygote, place: int, fd: int, parent: int) -> NoReturn:
     """The whole life of an isolate; no path leads back into the zygote's loop."""
     status = 1
     try:
-        zygote.serve(zygote.become_isolate(number, fd, parent))
+        zygote.serve(zygote.become_isolate(place, fd, parent))
         status = 0
     except BaseException:
         sys.excepthook(*sys.exc_info())

@@ -19,8 +19,10 @@ class ZygoteSettings:
     parent: int
     """The host's process id: the zygote ends with it."""
     temp: str
-    """The folder that holds each isolate's temporary folder, named by its number."""
+    """The folder that holds each isolate's temporary folder, named by its place."""
     limits: ProcessLimits
+    uids: tuple[int, int] | None = None
+    """First user id and count: the zygote is the first itself, an isolate the one at its place."""
 
     def to_json(self) -> str:
         return orjson.dumps(asdict(self)).decode()

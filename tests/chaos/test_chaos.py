@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from runtime.isolate.landlock import Landlock
-from runtime.isolate.sandbox import available
+from runtime.isolate.layers import available
 from tests.chaos.attacks import ATTACKS, Attack
 from tests.chaos.conftest import Account
 from tests.chaos.world import World, below, descriptors, left_files, page_tables_mb, processes, world

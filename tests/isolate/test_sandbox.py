@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from runtime.isolate import sandbox
+from runtime.isolate import layers as walls
 from runtime.isolate.landlock import Landlock
 from runtime.isolate.seccomp import Filter
 from tests.isolate.host import ask, invoke, pool_of, run, write
@@ -281,7 +281,7 @@ def test_a_storm_of_threads_is_bounded_by_memory_and_the_function_goes_on(tmp_pa
 
 
 def test_layers_are_told() -> None:
-    layers = sandbox.available()
+    layers = walls.available()
     assert "rlimits" in layers.present
     assert set(layers.present) & set(layers.absent) == set()
     assert str(layers)

@@ -307,6 +307,13 @@ class Fork(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Confined(Message):
+    """Sent before the module is imported, and with it the descriptor at which the kernel asks about threads."""
+
+    TYPE: ClassVar[int] = 69
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded(Message):
     TYPE: ClassVar[int] = 65
     LIMIT: ClassVar[int] = TEXT_LIMIT
@@ -350,7 +357,7 @@ FROM_ISOLATE: tuple[type[Message], ...] = (
     FetchCall, FetchData, FetchSent, FetchCredit, FetchCancel,
 )  # fmt: skip
 TO_ZYGOTE: tuple[type[Message], ...] = (Fork,)
-FROM_ZYGOTE: tuple[type[Message], ...] = (Loaded, LoadFailed, Forked, Exited)
+FROM_ZYGOTE: tuple[type[Message], ...] = (Confined, Loaded, LoadFailed, Forked, Exited)
 
 _CHECKS: dict[str, tuple[type, ...]] = {
     "str": (str,), "int": (int,), "bool": (bool,), "str | None": (str, type(None)),

@@ -33,6 +33,7 @@ def available(powers: Privileges | None = None) -> Layers:
         "seccomp (no network, no processes)": calls.is_available,
         "landlock (files)": landlock.version >= 1,
         "landlock (signals)": landlock.closes_signals,
+        "a bound on threads": calls.can_ask,
         "a user of its own": powers.has_uids,
         "a file system of its own": powers.can_mount,
     }

@@ -21,6 +21,7 @@ from runtime.isolate.isolate import Exit, Isolate, cpu_clock
 from runtime.isolate.limits import ProcessLimits
 from runtime.isolate.outlet import Outlet
 from runtime.isolate.tempdir import TempRoot
+from runtime.isolate.threads import ThreadGuard
 from runtime.isolate.zygote_settings import ZygoteSettings
 
 START_WALL_S = 30.0
@@ -54,6 +55,7 @@ class Nursery:
         self._process: subprocess.Popen[bytes]
         self._control: socket.socket
         self._outlets: list[Outlet] = []
+        self._threads: ThreadGuard | None = None
         self._is_dead = False
         self._watch: asyncio.TimerHandle | None = None
         self._forks = 0
@@ -201,7 +203,7 @@ class Nursery:
 
     def _readable(self) -> None:
         try:
-            data = self._control.recv(65536)
+            data = self._receive()
         except BlockingIOError:
             return
         except OSError:
@@ -215,6 +217,15 @@ class Nursery:
             self._take(message)
         if not data:
             self.end()
+
+    def _receive(self) -> bytes:
+        """Until it has loaded, the descriptor of its threads may come too; later ones are dropped by the kernel."""
+        if self._loaded.done() or self._threads is not None:
+            return self._control.recv(65536)
+        data, fds, _, _ = socket.recv_fds(self._control, 65536, 1)
+        if fds:
+            self._threads = ThreadGuard(fds[0])
+        return data
 
     def _take(self, message: wire.Message) -> None:
         match message:
@@ -254,6 +265,8 @@ class Nursery:
             pause = min(pause * 2, 0.05)
         for outlet in self._outlets:
             outlet.close()
+        if self._threads is not None:
+            self._threads.close()
         status = self._process.returncode
         self._fail(f"{self._function.path.name}: the process ended in the import ({_ending(status)})")
         for isolate in list(self.isolates.values()):

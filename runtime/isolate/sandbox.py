@@ -48,13 +48,14 @@ class Sandbox:
             places(_readable(_shared(code, own)), ["/dev/null"], [str(code)]) if self._landlock.version else []
         )
 
-    def confine_zygote(self, uids: range | None = None) -> None:
+    def confine_zygote(self, uids: range | None = None) -> int:
         """Before the function's module is imported: its top level is the function's code too.
 
         With `uids` it becomes the first of them, and keeps of root's powers the one to become another of these.
+        Returns the descriptor at which the host is asked about threads, or -1.
         """
         if sys.platform != "linux":
-            return
+            return -1
         _drop_bounds()
         if uids is None:
             _set_capabilities(0)
@@ -67,8 +68,10 @@ class Sandbox:
         _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         if self._landlock.version:
             self._landlock.restrict([*self._readable, *places([], [str(self._temp)])])
+        asks = self._calls.ask_for_threads() if self._calls.can_ask else -1
         if self._calls.is_available:
             self._calls.confine_zygote(uids)
+        return asks
 
     def become(self, uid: int) -> None:
         """An isolate's user: no other process has it. The saved id stays the zygote's, whose end must end this one."""

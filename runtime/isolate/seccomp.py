@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import re
 import struct
 import sys
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from dataclasses import dataclass
 _LD, _JEQ, _JGT, _JSET, _AND, _RET = 0x20, 0x15, 0x25, 0x45, 0x54, 0x06
 _NR, _ARCH, _ARGS = 0, 4, 16
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_ASK = 0x7FC00000
 _EPERM, _ENOSYS = _ERRNO | 1, _ERRNO | 38
 _SECCOMP_SET_MODE_FILTER, _SECCOMP_GET_ACTION_AVAIL = 1, 2
+_NEW_LISTENER = 8
 _CLONE_THREAD = 0x00010000
 _CLONE_NAMESPACES = 0x7E020080
 _SHARED_ANONYMOUS = 0x21
@@ -132,7 +135,9 @@ class Filter:
 
     def __init__(self) -> None:
         machine = _MACHINES.get(platform.machine()) if sys.platform == "linux" else None
-        self.is_available = machine is not None and _is_offered(machine.seccomp)
+        self.is_available = machine is not None and _is_offered(machine.seccomp, _ERRNO)
+        self.can_ask = machine is not None and _is_offered(machine.seccomp, _ASK) and _kernel() >= (5, 5)
+        """It can have the host asked about each thread."""
         if machine is not None and self.is_available:
             self._machine = machine
             self._libc = ctypes.CDLL(None, use_errno=True)
@@ -171,6 +176,18 @@ class Filter:
         )
         self._enforce(rules)
 
+    def ask_for_threads(self) -> int:
+        """From now on each new thread, here and in all that is forked, is asked for at the descriptor returned."""
+        return self._enforce(
+            self._assemble(
+                [
+                    (_JEQ, 0, 3, self._machine.clone),
+                    *((_LD, 0, 0, _ARGS), (_JSET, 0, 1, _CLONE_THREAD), (_RET, 0, 0, _ASK)),
+                ]
+            ),
+            _NEW_LISTENER,
+        )
+
     def confine_isolate(self, pid: int) -> None:
         """It may make threads, and signal itself."""
         self._enforce(self._for_isolates.replace(_PID, struct.pack("I", pid)))
@@ -197,15 +214,21 @@ class Filter:
         ]  # fmt: skip
         return b"".join(struct.pack("HBBI", *line) for line in program)
 
-    def _enforce(self, program: bytes) -> None:
+    def _enforce(self, program: bytes, flags: int = 0) -> int:
         code = ctypes.c_char_p(program)
         head = struct.pack("HxxxxxxP", len(program) // 8, ctypes.cast(code, ctypes.c_void_p).value)
-        if self._libc.syscall(self._machine.seccomp, _SECCOMP_SET_MODE_FILTER, 0, head) != 0:
+        done: int = self._libc.syscall(self._machine.seccomp, _SECCOMP_SET_MODE_FILTER, flags, head)
+        if done < 0:
             raise OSError(ctypes.get_errno(), "seccomp")
+        return done
 
 
-def _is_offered(number: int) -> bool:
-    action = ctypes.c_uint32(_ERRNO)
+def _kernel() -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", platform.release())[:2])
+
+
+def _is_offered(number: int, answer: int) -> bool:
+    action = ctypes.c_uint32(answer)
     done: int = ctypes.CDLL(None).syscall(number, _SECCOMP_GET_ACTION_AVAIL, 0, ctypes.byref(action))
     return done == 0
 

@@ -52,7 +52,7 @@ class Zygote:
     def load(self) -> None:
         """Import the module and report; one that fails to load is the end of this process."""
         self._streams = output.install()
-        self._sandbox.confine_zygote(self._uids)
+        self._tell_confined(self._sandbox.confine_zygote(self._uids))
         sandbox.die_with_parent(self._settings.parent)  # forgotten by the kernel where the user has changed
         limits.limit_zygote(self._settings.limits, self._data_size.read())
         begin = time.perf_counter()
@@ -68,6 +68,12 @@ class Zygote:
         gc.freeze()  # what is here now stays: a collection in an isolate must not touch, and so copy, its pages
         self._used = self._data_size.read()
         self._say(wire.Loaded(handlers=list(self._handlers), warnings=warnings))
+
+    def _tell_confined(self, asks: int) -> None:
+        """The host is to have the descriptor before anything here makes a thread, and nobody else."""
+        if asks >= 0:
+            socket.send_fds(self._control, [wire.encode(wire.Confined())], [asks])
+            os.close(asks)
 
     def run(self) -> NoReturn:
         """Fork on command, report who ended; asleep in between."""

@@ -6,8 +6,10 @@ import contextlib
 import os
 import re
 import signal
+import site
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -63,13 +65,19 @@ class Node:
 
 
 @contextlib.contextmanager
-def running(root: Path, *arguments: str, command: str = "dev", env: dict[str, str] | None = None) -> Iterator[Node]:
+def running(
+    root: Path,
+    *arguments: str,
+    command: str = "dev",
+    env: dict[str, str] | None = None,
+    python: str = sys.executable,
+) -> Iterator[Node]:
     """A node that serves the project in `root`; killed with everything below it if a test leaves it running."""
     log_file = root / "node.log"
     environ = {k: v for k, v in os.environ.items() if not k.startswith("BEIRA_")} | (env or {})
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "runtime.cli", command, str(root), "--port", "0", *arguments],
+            [python, "-m", "runtime.cli", command, str(root), "--port", "0", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -86,6 +94,28 @@ def running(root: Path, *arguments: str, command: str = "dev", env: dict[str, st
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+@contextlib.contextmanager
+def open_folder(prefix: str) -> Iterator[Path]:
+    """A folder that every user can read: pytest's own are their maker's alone."""
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder:
+        path = Path(folder)
+        path.chmod(0o755)
+        yield path
+
+
+def open_python(folder: Path) -> str:
+    """An interpreter that every user can run, with the packages of this one; this one itself where there is none."""
+    ours = Path(sys.executable).resolve()
+    system = Path(f"/usr/bin/python3.{sys.version_info.minor}")
+    if os.geteuid() != 0 or all(parent.stat().st_mode & 0o005 == 0o005 for parent in ours.parents):
+        return sys.executable
+    if not system.exists() or subprocess.run([system, "-m", "venv", "--without-pip", folder / "python"]).returncode:
+        return sys.executable
+    (site_packages,) = (folder / "python" / "lib").glob("python3.*/site-packages")
+    (site_packages / "beira.pth").write_text("\n".join([*site.getsitepackages(), str(ROOT)]))
+    return str(folder / "python" / "bin" / "python")
 
 
 def project(root: Path, *handlers: str, toml: str = "", **functions: str) -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.chaos.world import World, world
-from tests.node import Node, running
+from tests.node import Node, open_folder, open_python, running
 
 
 @dataclass(slots=True)
@@ -30,14 +30,15 @@ def account(pytestconfig: pytest.Config) -> Account:
 
 
 @pytest.fixture(scope="package")
-def targets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tmp_path_factory.mktemp("chaos")) as made:
+def targets() -> Iterator[World]:
+    with open_folder("chaos-") as folder, world(folder) as made:
         yield made
 
 
 @pytest.fixture(scope="package")
 def node(targets: World) -> Iterator[Node]:
-    with running(targets.root, env={"HOST_SECRET": targets.secrets["environment"]}) as node:
+    secret = {"HOST_SECRET": targets.secrets["environment"]}
+    with open_folder("chaos-") as folder, running(targets.root, env=secret, python=open_python(folder)) as node:
         targets.touched()  # the modules' own files have been compiled
         yield node
 

@@ -199,7 +199,7 @@ def descriptors(pid: int) -> int:
 
 def left_files(pid: int) -> list[Path]:
     """What lies in the temporary folders of isolates of the node `pid`."""
-    roots = Path(tempfile.gettempdir()).glob(f"beira-{pid}-*")
+    roots = Path(f"/proc/{pid}/root{tempfile.gettempdir()}").glob(f"beira-{pid}-*")  # it may have mounts of its own
     return [path for root in roots for path in root.glob("*/*") if "import_deep" not in root.name]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from runtime.ai.schema import SCHEMAS, UNSUPPORTED
+from runtime.ai.schema import RULES, SCHEMAS, UNSUPPORTED, UNSUPPORTED_OF_ASSISTANT, Rule
 from runtime.errors import InvalidRequest
 
 MAX_DEPTH = 64
@@ -37,7 +37,7 @@ def check(inputs: Any) -> None:
     """Raise InvalidRequest where `inputs` is no chat request."""
     check_json(inputs)
     for error in _validator.iter_errors(inputs):
-        raise _refusal(error)
+        raise _refusal(error, inputs)
 
 
 def check_json(value: Any) -> None:
@@ -130,15 +130,25 @@ def _unwind(trail: _Trail) -> Iterator[str | int]:
     return reversed(steps)
 
 
-def _refusal(error: jsonschema_rs.ValidationError) -> InvalidRequest:
+def _refusal(error: jsonschema_rs.ValidationError, inputs: Any) -> InvalidRequest:
     path: list[str | int] = list(error.instance_path)
+    if (rule := _broken(error)) is not None:
+        return refuse(rule.field, rule.text, inputs[rule.field])
     kind = error.kind.as_dict()
     if error.kind.name == "required":
         path.append(kind["property"])
         return InvalidRequest(f"{dotted(path)}: is required", param=dotted(path))
-    if path and path[0] in UNSUPPORTED:
+    if path and (path[0] in UNSUPPORTED or (len(path) == 3 and path[2] in UNSUPPORTED_OF_ASSISTANT)):
         return refuse(path, "is not supported by this server", error.instance)
     return refuse(path, _rule(error.kind.name, kind, error), error.instance)
+
+
+def _broken(error: jsonschema_rs.ValidationError) -> Rule | None:
+    """The rule between two fields that this is a breach of."""
+    match error.schema_path:
+        case ["components", "schemas", "ChatRequest", "allOf", int(number), *_]:
+            return RULES[number]
+    return None
 
 
 def _rule(name: str, kind: Mapping[str, Any], error: jsonschema_rs.ValidationError) -> str:

@@ -82,6 +82,23 @@ ANSWERS: dict[str, Schema] = {
         },
         "additionalProperties": False,
     },
+    "Event": {
+        "description": "One of the events of a stream (`stream: true`); the last one's data is [DONE].",
+        "type": "object",
+        "required": ["data"],
+        "properties": {
+            "data": {
+                "anyOf": [
+                    {"const": "[DONE]"},
+                    {
+                        "type": "string",
+                        "contentMediaType": "application/json",
+                        "contentSchema": {"anyOf": [_ref("ChatCompletionChunk"), _ref("Error")]},
+                    },
+                ]
+            }
+        },
+    },
     "ChunkChoice": {
         "type": "object",
         "required": ["index", "delta", "logprobs", "finish_reason"],
@@ -134,10 +151,66 @@ ANSWERS: dict[str, Schema] = {
 """By name, as OpenAPI's `components.schemas`."""
 
 
+_PART = r"messages\[\d+\]\.content\[\d+\]\.image_url"
+_PARAMETERS = r"tools\[\d+\]\.function\.parameters"
+BEYOND: tuple[dict[str, str], ...] = (
+    {
+        "reason": "Only the model's tokenizer tells how long a prompt is.",
+        "code": "context_length_exceeded",
+        "param": "messages",
+        "message": "This model's maximum context length is ",
+    },
+    {
+        "reason": "An image must be found, be one, and be within the limits; 16 at most in all messages together.",
+        "code": "invalid_image",
+        "param": rf"{_PART}\.url|messages",
+        "message": "",
+    },
+    {
+        "reason": "No keyword compares one value with another.",
+        "param": rf"{_PART}\.min_pixels",
+        "message": "must be at most max_pixels, ",
+    },
+    {
+        "reason": "A named tool must be one of the request's.",
+        "param": r"tool_choice\.function\.name",
+        "message": "must be one of the tools, ",
+    },
+    {
+        "reason": "What a text holds is only annotated (contentMediaType), not checked by validators.",
+        "param": r"messages\[\d+\]\.tool_calls\[\d+\]\.function\.arguments",
+        "message": "must be JSON, ",
+    },
+    {
+        "reason": "A JSON schema within the request may have no solution, or keywords that no grammar can keep.",
+        "param": rf"response_format(\.json_schema\.schema)?|tools|{_PARAMETERS}",
+        "message": "cannot be enforced: ",
+    },
+    {
+        "reason": "The arguments of a tool that must be called, or strictly so, are an object.",
+        "param": rf"{_PARAMETERS}\.type",
+        "message": 'must be "object", ',
+    },
+    {
+        "reason": "A schema bounds no request as a whole.",
+        "param": "",
+        "message": "must hold at most 50000 values, ",
+    },
+    {
+        "reason": "A schema bounds no depth.",
+        "param": r"[a-z].*",
+        "message": "must be nested at most 64 deep, ",
+    },
+)
+"""Why a request may be refused with 400 that the schema allows: nothing else is. `code` null where it is not given;
+`param` is a pattern for the whole of it; `message` begins so, after the param."""
+
+
 def document(version: str, *, needs_key: bool) -> dict[str, Any]:
     """OpenAPI 3.1, for `/v1/openapi.json`."""
-    chat = _operation("Answer a chat", "ChatCompletion", {"text/event-stream": {"schema": _TEXT}})
+    chat = _operation("Answer a chat", "ChatCompletion", {"text/event-stream": {"schema": _ref("Event")}})
     chat["requestBody"] = {"required": True, "content": _json("ChatRequest")}
+    chat["x-beyond-the-schema"] = list(BEYOND)
     one = _operation("One model", "Model")
     one["parameters"] = [{"name": "model", "in": "path", "required": True, "schema": _TEXT}]
     made: dict[str, Any] = {

@@ -133,10 +133,6 @@ def parse(inputs: Any) -> ChatRequest:
     data = {k: v for k, v in data.items() if v is not None}
     tools = tuple(_tool(t["function"]) for t in data.get("tools", ()))
     choice, forced = _tool_choice(data.get("tool_choice"), tools)
-    stream_options = data.get("stream_options")
-    is_stream = data.get("stream", False)
-    if stream_options is not None and not is_stream:
-        raise refuse("stream_options", "is only for stream: true", stream_options)
     return ChatRequest(
         messages=tuple(_message(m, i) for i, m in enumerate(data["messages"])),
         model=data.get("model"),
@@ -144,8 +140,8 @@ def parse(inputs: Any) -> ChatRequest:
         tool_choice=choice,
         forced_tool=forced,
         is_parallel=data.get("parallel_tool_calls", True),
-        is_stream=is_stream,
-        should_report_usage=bool((stream_options or {}).get("include_usage")),
+        is_stream=data.get("stream", False),
+        should_report_usage=bool(data.get("stream_options", {}).get("include_usage")),
         n=int(data.get("n", 1)),
         max_tokens=_max_tokens(data),
         sampling={k: data[k] for k in _SAMPLING if k in data},
@@ -163,7 +159,7 @@ def _message(data: Mapping[str, Any], index: int) -> Message:
     content = data.get("content")
     calls = data.get("tool_calls") or () if data["role"] == "assistant" else ()
     return Message(
-        role=data["role"],
+        role="system" if data["role"] == "developer" else data["role"],
         content=_content(content, [*path, "content"]),
         tool_calls=tuple(
             _past_call(c["function"], [*path, "tool_calls", i, "function", "arguments"]) for i, c in enumerate(calls)
@@ -225,8 +221,6 @@ def _tool(function: Mapping[str, Any]) -> Tool:
 def _tool_choice(choice: Any, tools: tuple[Tool, ...]) -> tuple[Literal["none", "auto", "required"], str | None]:
     if choice is None or choice == "none":
         return ("auto" if choice is None else "none"), None
-    if not tools:
-        raise refuse("tool_choice", "needs tools", choice)
     if isinstance(choice, str):
         return ("required" if choice == "required" else "auto"), None
     name: str = choice["function"]["name"]
@@ -246,11 +240,7 @@ def _stop(stop: Any) -> tuple[str, ...]:
 
 
 def _logprobs(data: Mapping[str, Any]) -> int | None:
-    wanted = data.get("logprobs", False)
-    top = int(data.get("top_logprobs", 0))
-    if top and not wanted:
-        raise refuse("top_logprobs", "needs logprobs: true", top)
-    return top if wanted else None
+    return int(data.get("top_logprobs", 0)) if data.get("logprobs") else None
 
 
 def _response_format(data: Mapping[str, Any] | None) -> ResponseFormat:

@@ -6,6 +6,7 @@ The rules are those of the model page that the project was created from, and of 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 Schema = dict[str, Any]
@@ -38,6 +39,27 @@ def _when(key: str, value: str, then: Schema) -> Schema:
     return {"if": {"type": "object", "required": [key], "properties": {key: {"const": value}}}, "then": then}
 
 
+def _has(**properties: Schema) -> Schema:
+    """An object that has all of these."""
+    return {"required": list(properties), "properties": properties}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one field asks of others: unless its value is an `idle` one, or absent, the request has what it `needs`."""
+
+    field: str
+    """The one that is refused."""
+    text: str
+    idle: Schema
+    needs: Schema
+
+    @property
+    def schema(self) -> Schema:
+        # anyOf and not if/then: generators of examples can solve it
+        return {"anyOf": [{"properties": {self.field: self.idle}}, self.needs]}
+
+
 _TEXT = {"type": "string"}
 _PIXELS = _optional("integer", minimum=1)
 _ROLES = {
@@ -45,6 +67,7 @@ _ROLES = {
     "user": "UserMessage",
     "assistant": "AssistantMessage",
     "tool": "ToolMessage",
+    "developer": "SystemMessage",  # OpenAI's newer name for the system's messages
 }
 
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
@@ -107,6 +130,27 @@ UNSUPPORTED: dict[str, tuple[Any, ...]] = {
 }
 """Fields of the two APIs that are known and not supported, with the values that ask for nothing: those pass."""
 
+UNSUPPORTED_OF_ASSISTANT = ("audio", "function_call", "refusal")
+"""Of an assistant's message; OpenAI's clients send them back as null."""
+
+RULES = (
+    Rule("stream_options", "is only for stream: true", {"type": "null"}, _has(stream={"const": True})),
+    Rule("top_logprobs", "needs logprobs: true", {"enum": [0, None]}, _has(logprobs={"const": True})),
+    Rule("tool_choice", "needs tools", {"enum": ["none", None]}, _has(tools={"type": "array", "minItems": 1})),
+    Rule(
+        "ignore_eos",
+        "cannot be combined with an answer of a given form",
+        {"enum": [False, None]},
+        {
+            "properties": {
+                "response_format": {"properties": {"type": {"const": "text"}}},
+                "tool_choice": {"enum": ["none", "auto", None]},
+                "tools": {"items": {"properties": {"function": {"properties": {"strict": {"enum": [False, None]}}}}}},
+            },
+        },
+    ),
+)
+
 SCHEMAS: dict[str, Schema] = {
     "ChatRequest": _object(
         ["messages"],
@@ -153,7 +197,8 @@ SCHEMAS: dict[str, Schema] = {
         user=_optional("string"),
         metadata=_optional("object"),
         **{name: {"enum": [*neutral, None]} for name, neutral in UNSUPPORTED.items()},
-    ),
+    )
+    | {"allOf": [rule.schema for rule in RULES]},
     "Message": {
         "type": "object",
         "required": ["role"],
@@ -164,7 +209,10 @@ SCHEMAS: dict[str, Schema] = {
     "UserMessage": _object(["content"], content={"type": ["string", "array"], "items": _ref("ContentItem")}),
     "AssistantMessage": {
         "type": "object",
-        "properties": {"tool_calls": _optional("array", items=_ref("ToolCall"))},
+        "properties": {
+            "tool_calls": _optional("array", items=_ref("ToolCall")),
+            **{name: {"enum": [None]} for name in UNSUPPORTED_OF_ASSISTANT},
+        },
         "if": {"required": ["tool_calls"], "properties": {"tool_calls": {"type": "array"}}},
         "then": {
             "properties": {"content": {"type": ["string", "array", "null"], "items": _ref("TextContentItem")}},
@@ -201,7 +249,9 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "ToolCall": _object(
         ["function", "id", "type"],
-        function=_object(["name", "arguments"], name=_TEXT, arguments={**_TEXT, "description": "A JSON object."}),
+        function=_object(
+            ["name", "arguments"], name=_TEXT, arguments={**_TEXT, "contentMediaType": "application/json"}
+        ),
         id=_TEXT,
         type={"type": "string", "enum": ["function"]},
     ),

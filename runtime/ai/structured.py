@@ -62,8 +62,6 @@ class Grammars:
     def mask(self, request: ChatRequest) -> MakeMask:
         """Makes one mask a choice, for a constrained request. Raises InvalidRequest naming what is unsupported."""
         grammar = _grammar(request)
-        if request.ignore_eos:
-            raise refuse("ignore_eos", "cannot be combined with an answer of a given form", True)
         first = LLMatcher(self._tokenizer(), grammar, log_level=0)
         first.compute_bitmask()  # a form that nothing can have shows only here
         if first.is_error():

@@ -69,7 +69,7 @@ BAD: list[tuple[Any, str]] = [
     (said({"role": 3}), "messages[0].role: must be a string, got 3"),
     (
         said({"role": "robot", "content": "Hi"}),
-        'messages[0].role: must be one of "system", "user", "assistant", "tool", got "robot"',
+        'messages[0].role: must be one of "system", "user", "assistant", "tool", "developer", got "robot"',
     ),
     (said(USER, {"role": "user"}), "messages[1].content: is required"),
     (said({"role": "user", "content": None}), "messages[0].content: must be a string or an array, got null"),

@@ -214,11 +214,25 @@ class BodyCredit(Message):
 
 @dataclass(frozen=True, slots=True)
 class AICall(Message):
+    """`data` is a JSON object of `model` and `inputs`: megabytes at times, so the host parses it off its loop."""
+
     TYPE: ClassVar[int] = 37
     LIMIT: ClassVar[int] = FRAME_LIMIT
     call: int
-    model: str | None
-    inputs: dict[str, Any]
+    data: bytes
+
+    @staticmethod
+    def of(call: int, model: str | None, inputs: Any) -> AICall:
+        """Raises TypeError where `inputs` is no JSON."""
+        return AICall(call, orjson.dumps({"model": model, "inputs": inputs}))
+
+    @staticmethod
+    def read(value: Any) -> tuple[str | None, dict[str, Any]]:
+        """Model and inputs of `data` as parsed. Raises WireError."""
+        match value:
+            case {"model": str() | None as model, "inputs": dict(inputs)} if len(value) == 2:
+                return model, inputs
+        raise WireError("AICall: the payload must be an object of model and inputs")
 
 
 @dataclass(frozen=True, slots=True)

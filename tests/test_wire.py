@@ -16,7 +16,7 @@ MESSAGES: list[wire.Message] = [
     wire.Head(status=200, headers=[["content-type", "text/plain"]]),  # type: ignore[list-item]
     wire.Chunk(data=b"\x00\xff" * 1000),
     wire.End(wait_until=True),
-    wire.AICall(call=7, model=None, inputs={"messages": [{"role": "user", "content": "é"}]}),
+    wire.AICall.of(7, None, {"messages": [{"role": "user", "content": "é"}]}),
     wire.AICancel(call=7),
     wire.Log(level="info", text="hello\n"),
     wire.FetchData(call=2**32 - 1, data=b""),
@@ -49,7 +49,7 @@ def test_every_type_number_is_used_once() -> None:
         (struct.pack("!IBI", 15, 33, 0) + b'{"status":true}', "Head.status: must be int, got bool"),
         (struct.pack("!IBI", 9, 33, 0) + b'{"bad":1}', "unknown field 'bad'"),
         (struct.pack("!IBI", 26, 33, 0) + b'{"status":1,"headers":[1]}', "Head.headers: must be Headers"),
-        (struct.pack("!IBI", 10, 37, 1) + b'{"call":4}', "unknown field 'call'"),
+        (struct.pack("!IBI", 10, 42, 1) + b'{"call":4}', "unknown field 'call'"),
     ],
 )
 def test_what_is_no_message_is_refused(data: bytes, says: str) -> None:
@@ -57,8 +57,17 @@ def test_what_is_no_message_is_refused(data: bytes, says: str) -> None:
         wire.Decoder(wire.FROM_ISOLATE).feed(data)
 
 
+@pytest.mark.parametrize("value", [3, {}, {"model": 3, "inputs": {}}, {"model": None, "inputs": []}, {"inputs": {}}])
+def test_what_is_no_ai_call_is_refused(value: object) -> None:
+    with pytest.raises(WireError, match="must be an object of model and inputs"):
+        wire.AICall.read(value)
+    with pytest.raises(WireError):
+        wire.AICall.read({"model": None, "inputs": {}, "call": 4})
+    assert wire.AICall.read({"model": "x", "inputs": {"a": 1}}) == ("x", {"a": 1})
+
+
 def test_a_message_over_the_limit_is_not_encoded() -> None:
     with pytest.raises(WireError, match="a message may hold 64 KB"):
         wire.encode(wire.Chunk(data=bytes(wire.CHUNK + 1)))
     with pytest.raises(WireError, match="a message may hold 65536 KB"):
-        wire.encode(wire.AICall(call=1, model=None, inputs={"x": "x" * wire.FRAME_LIMIT}))
+        wire.encode(wire.AICall.of(1, None, {"x": "x" * wire.FRAME_LIMIT}))

@@ -164,6 +164,8 @@ def _rule(name: str, kind: Mapping[str, Any], error: jsonschema_rs.ValidationErr
             return f"must be at most {kind['limit']}"
         case "minLength" | "minItems":
             return "must not be empty"
+        case "maxLength":
+            return f"must have at most {kind['limit']} characters"
         case "maxItems":
             return f"must have at most {kind['limit']} items"
         case "propertyNames":

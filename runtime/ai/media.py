@@ -6,11 +6,11 @@ Pictures are resized here to multiples of 28, as Qwen's own processor does, so t
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import io
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -33,6 +33,9 @@ FACTOR = 28
 """One image token covers 28 x 28 pixels."""
 _MIN_TOKENS = 8
 """llama.cpp enlarges what is smaller."""
+SLICE = 2**20
+"""Characters or pixels that one call works on."""
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
 # read() checks the size against a limit of its own; PIL's would only warn, and at another bound
@@ -73,12 +76,23 @@ def open_data(source: ImageSource) -> bytes:
     is_base64 = head.rstrip().casefold().endswith(";base64")
     if len(body) > (MAX_BYTES * 4 // 3 if is_base64 else MAX_BYTES) * 3:  # each byte may be percent-encoded
         raise too_large(source.path)
-    data = unquote_to_bytes(body) if "%" in body else body.encode()
-    if is_base64:
-        data = _from_base64(data, source.path)
+    data = _from_base64(body, source.path) if is_base64 else b"".join(_pieces(body))
     if len(data) > MAX_BYTES:
         raise too_large(source.path)
     return data
+
+
+def _pieces(body: str) -> Iterator[bytes]:
+    """The bytes of a URL's text in slices: each call below holds the interpreter's lock until it returns."""
+    begin = 0
+    while begin < len(body):
+        end = begin + SLICE
+        # not through the middle of %41
+        while "%" in body[end - 2 : end] and end < len(body):
+            end += 1
+        piece = body[begin:end]
+        yield unquote_to_bytes(piece) if "%" in piece else piece.encode()
+        begin = end
 
 
 def too_large(path: str) -> ImageError:
@@ -115,15 +129,22 @@ def decode(data: bytes, fit: Fit, path: str) -> Image:
     return Image(rgb.width, rgb.height, raw, f"{rgb.width}x{rgb.height}:{key}")
 
 
-def _from_base64(data: bytes, path: str) -> bytes:
-    data = b"".join(data.split())
-    data += b"=" * (-len(data) % 4)
-    if b"-" in data or b"_" in data:
-        data = data.translate(bytes.maketrans(b"-_", b"+/"))
+def _from_base64(body: str, path: str) -> bytes:
+    data, left = bytearray(), b""
     try:
-        return base64.b64decode(data, validate=True)
+        for piece in _pieces(body):
+            left += b"".join(piece.split()).translate(_URL_SAFE)
+            whole = len(left) - len(left) % 4
+            # what follows the padding is no base64; found here, since each slice is decoded on its own
+            whole = whole if b"=" not in left else 0
+            data += binascii.a2b_base64(left[:whole], strict_mode=True)
+            left = left[whole:]
+            if len(left) > 2 * SLICE:
+                raise binascii.Error("padding within the data")
+        data += binascii.a2b_base64(left + b"=" * (-len(left) % 4), strict_mode=True)
     except (binascii.Error, ValueError) as e:
         raise fault(path, "the data: URL is not valid base64") from e
+    return bytes(data)
 
 
 def _check_size(size: tuple[int, int], path: str) -> None:
@@ -168,10 +189,17 @@ def _rgb(picture: PIL.Image.Image) -> PIL.Image.Image:
     if picture.mode.startswith("I") or picture.mode == "F":
         picture = _eight_bit(picture)
     if picture.has_transparency_data:
-        rgba = picture.convert("RGBA")
-        white = PIL.Image.new("RGBA", rgba.size, "white")
-        return PIL.Image.alpha_composite(white, rgba).convert("RGB")
+        return _on_white(picture)
     return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _on_white(picture: PIL.Image.Image) -> PIL.Image.Image:
+    made = PIL.Image.new("RGB", picture.size, "white")
+    rows = max(1, SLICE // picture.width)
+    for top in range(0, picture.height, rows):
+        strip = picture.crop((0, top, picture.width, min(top + rows, picture.height))).convert("RGBA")
+        made.paste(strip, (0, top), strip)
+    return made
 
 
 def _eight_bit(picture: PIL.Image.Image) -> PIL.Image.Image:

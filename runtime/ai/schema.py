@@ -15,6 +15,8 @@ MAX_STOPS = 4
 MAX_TOOLS = 1024
 """OpenAI takes 128; a grammar over many thousands takes seconds to make."""
 MAX_TOP_LOGPROBS = 20
+MAX_ARGUMENTS = 2**20
+"""Characters of a past call's arguments: more than a context holds, and parsed within milliseconds."""
 
 
 def _ref(name: str) -> Schema:
@@ -250,7 +252,9 @@ SCHEMAS: dict[str, Schema] = {
     "ToolCall": _object(
         ["function", "id", "type"],
         function=_object(
-            ["name", "arguments"], name=_TEXT, arguments={**_TEXT, "contentMediaType": "application/json"}
+            ["name", "arguments"],
+            name=_TEXT,
+            arguments={**_TEXT, "maxLength": MAX_ARGUMENTS, "contentMediaType": "application/json"},
         ),
         id=_TEXT,
         type={"type": "string", "enum": ["function"]},

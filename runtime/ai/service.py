@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from runtime.ai.completion import Completion, Feed
-from runtime.ai.engines import Engines, Loaded, MakeEngine
+from runtime.ai.engines import Engine, Engines, Loaded, MakeEngine
 from runtime.ai.images import FetchImage, Images
 from runtime.ai.request import ChatRequest, parse
 from runtime.ai.response import Answer, Choice
@@ -96,7 +96,7 @@ class Service:
 
     async def run(self, inputs: Mapping[str, Any], *, model: str | None = None, caller: str = "") -> Completion:
         """Accept a request. Raises AIError; what it returns must be read or closed."""
-        request = parse(inputs)
+        request = await self._off_loop(parse, inputs)
         name = next(n for n in (model, request.model, self._default) if n is not None)
         manifest = self._catalog.find(name)
         loaded = await self._engines.get(manifest)
@@ -122,9 +122,14 @@ class Service:
         return completion
 
     async def _prepare(self, request: ChatRequest, loaded: Loaded, limit: int) -> tuple[Prompt, SamplingParams]:
-        parts = lay_out(request, await self._images.load(request.images) if request.images else ())
-        _check_size(parts, limit, loaded.longest_token)
-        prompt = await self._off_loop(loaded.engine.prepare, parts)
+        images = await self._images.load(request.images) if request.images else ()
+
+        def prepare(engine: Engine) -> Prompt:
+            parts = lay_out(request, images)
+            _check_size(parts, limit, loaded.longest_token)
+            return engine.prepare(parts)
+
+        prompt = await self._off_loop(prepare, loaded.engine)
         return prompt, _params(request, loaded, prompt, limit)
 
     async def _off_loop(self, work: Callable[[_In], _Out], given: _In) -> _Out:

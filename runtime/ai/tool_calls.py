@@ -155,17 +155,20 @@ class _Call:
         self._passed = 0
         """Characters of `_raw` that were passed on, or belong to the head."""
         self.is_open = False
+        self._head = _ObjectScanner()
         self._arguments = _ObjectScanner()
         self.is_whole = False
 
     @property
     def is_in_string(self) -> bool:
-        """An end tag here is part of an argument."""
-        return self._arguments.is_in_string
+        """An end tag here is part of a name or an argument."""
+        return (self._arguments if self.is_open else self._head).is_in_string
 
     def push(self, text: str) -> list[Found]:
         self._raw += text
         found: list[Found] = []
+        if not self.is_open:
+            self._head.scan(text)
         if not self.is_open and len(self._raw) <= MAX_HEAD and (head := _HEAD.match(self._raw)):
             name = _loads(head[1])
             if isinstance(name, str):

@@ -15,8 +15,8 @@ from typing import Any
 
 from runtime import wire
 from runtime.ai.service import Service
-from runtime.errors import AIError, EngineError, FunctionError, Outcome, Overloaded, WireError
-from runtime.gateway import report
+from runtime.errors import AIError, EngineError, FunctionError, InvalidRequest, Outcome, Overloaded, WireError
+from runtime.gateway import bulk, report
 from runtime.gateway.admission import Full
 from runtime.gateway.exchange import BadHead, Exchange
 from runtime.gateway.routes import Function
@@ -262,7 +262,8 @@ class Invocation:
 
     async def _answer_ai(self, call: wire.AICall) -> None:
         try:
-            completion = await self._service.run(call.inputs, model=call.model, caller=self.function.name)
+            model, inputs = await _asked(call.data)
+            completion = await self._service.run(inputs, model=model, caller=self.function.name)
             self._stand_in = completion.stand_in or self._stand_in
             try:
                 if not completion.is_stream:
@@ -276,6 +277,9 @@ class Invocation:
                 await completion.aclose()
         except AIError as e:
             await self._say(wire.AIFailed(call=call.call, error=e.to_wire()))
+        except WireError as e:
+            self._detail = self._detail or str(e)
+            self._isolate.kill()
         except Exception:
             log.exception("[%s] an AI call failed in the host", self.exchange.request_id)
             error = EngineError("the node failed to answer; its log says why")
@@ -349,3 +353,11 @@ class Invocation:
     def _log(self, more: str) -> None:
         elapsed = asyncio.get_running_loop().time() - self._begin
         report.outcome_line(self.exchange, self.function.name, self.outcome or Outcome.CRASHED, elapsed, more)
+
+
+async def _asked(data: bytes) -> tuple[str | None, dict[str, Any]]:
+    """Model and inputs of an AI call. Raises InvalidRequest, WireError."""
+    try:
+        return wire.AICall.read(await bulk.parse(data))
+    except bulk.TooLarge as e:
+        raise InvalidRequest(e.message.replace("the body", "inputs:")) from None

@@ -45,7 +45,7 @@ class HostConnection:
             raise Overloaded(f"at most {self._ai_limit} AI calls may run at once in one invocation")
         number = self._number()
         try:
-            self._link.send(wire.AICall(call=number, model=model, inputs=inputs))
+            self._link.send(wire.AICall.of(number, model, inputs))
         except (TypeError, WireError) as e:
             raise InvalidRequest(f"inputs: must be JSON: {e}") from None
         inbox = self._ai[number] = asyncio.Queue()

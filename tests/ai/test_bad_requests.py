@@ -134,6 +134,15 @@ BAD: list[tuple[Any, str]] = [
     (calls(call(function={"name": "f", "arguments": '{"a": NaN}'})), "function.arguments: must be JSON"),
     (calls(call(function={"name": "f", "arguments": '"\\ud800"'})), "function.arguments: must be JSON"),
     (calls(call(function={"name": "f", "arguments": "[" * 5000})), "function.arguments: must be JSON"),
+    (
+        calls(call(function={"name": "f", "arguments": "1" * 2**21})),
+        "messages[1].tool_calls[0].function.arguments: must have at most 1048576 characters, got",
+    ),
+    (
+        said({"role": "assistant", "content": "x", "audio": {"id": "1"}}),
+        "messages[0].audio: is not supported by this server, got an object",
+    ),
+    (said({"role": "developer"}), "messages[0].content: is required"),
     # numbers
     ({**HI, "temperature": "hot"}, 'temperature: must be a number, got "hot"'),
     ({**HI, "temperature": True}, "temperature: must be a number, got true"),
@@ -179,6 +188,13 @@ BAD: list[tuple[Any, str]] = [
     ({**HI, "stop": list("abcde")}, "stop: must have at most 4 items, got an array of 5"),
     ({**HI, "logprobs": 5}, "logprobs: must be a boolean, got 5"),
     ({**HI, "ignore_eos": "no"}, 'ignore_eos: must be a boolean, got "no"'),
+    (
+        {**HI, "ignore_eos": True, "response_format": {"type": "json_object"}},
+        "ignore_eos: cannot be combined with an answer of a given form, got true",
+    ),
+    ({**function(), "ignore_eos": True, "tool_choice": "required"}, "ignore_eos: cannot be combined with an answer"),
+    ({**function(strict=True), "ignore_eos": True}, "ignore_eos: cannot be combined with an answer of a given form"),
+    ({**HI, "tools": [], "tool_choice": "required"}, 'tool_choice: needs tools, got "required"'),
     ({**HI, "user": 3}, "user: must be a string, got 3"),
     ({**HI, "metadata": []}, "metadata: must be an object, got []"),
     # tools
@@ -272,6 +288,14 @@ GOOD: list[dict[str, Any]] = [
     said(USER, {"role": "assistant", "content": None, "tool_calls": [call()]}),
     said({"role": "system", "content": [{"type": "text", "text": "x"}]}, {"role": "user", "content": []}),
     said({"role": "user", "content": "", "name": "me"}),
+    said({"role": "developer", "content": "Be brief."}, USER),
+    # as OpenAI's client dumps its own messages
+    said(USER, {"role": "assistant", "content": "x", **dict.fromkeys(("refusal", "audio", "function_call", "name"))}),
+    said(USER, {"role": "assistant", "content": "x", "reasoning_content": None, "tool_calls": []}),
+    {**HI, "top_logprobs": 0},
+    {**HI, "stream": True, "stream_options": {}},
+    {**function(), "tool_choice": "auto", "ignore_eos": True},
+    {**HI, "response_format": {"type": "text"}, "ignore_eos": True},
     function(parameters=None, description=None, strict=None),
     image(detail=None, min_pixels=None, max_pixels=10**9),
 ]

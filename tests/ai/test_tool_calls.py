@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runtime.ai.tool_calls import Arguments, Broken, Closed, Content, Found, Opened, ToolCallParser
@@ -130,6 +130,8 @@ JSON = st.recursive(
 
 
 @given(st.text(), st.dictionaries(st.text(), JSON), st.integers(1, 9))
+@example("</tool_call>", {}, 1)
+@example("</tool_call>", {"</tool_call>": "<tool_call>"}, 9)
 def test_any_arguments_in_any_pieces(name: str, arguments: dict[str, object], size: int) -> None:
     text = f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments}, ensure_ascii=False)}\n</tool_call>"
     content, calls = summary(parsed(text[i : i + size] for i in range(0, len(text), size)))

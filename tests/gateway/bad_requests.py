@@ -113,6 +113,13 @@ BODIES = [
         status=413,
         code="request_too_large",
     ),
+    raw(
+        "20 MB of a data: URL that is none",
+        lambda: HEAD + b'"data:' + "é".encode() * 10 * MB + b'"' + TAIL,
+        "the body may hold 8 MB beside its data: URLs",
+        status=413,
+        code="request_too_large",
+    ),
     raw("over 64 MB", lambda: bytes(65 * MB), "the body may hold 64 MB", status=413, code="request_too_large"),
 ]
 PLACES = [
@@ -204,7 +211,13 @@ SIZES = [
         code="context_length_exceeded",
     ),
     raw(
-        *("60 MB of text", lambda: json.dumps(text(15 * MB, "😀"), ensure_ascii=False).encode(), LONG),
+        *("60 MB of text", lambda: json.dumps(text(15 * MB, "😀"), ensure_ascii=False).encode()),
+        "the body may hold 8 MB beside its data: URLs, got more",
+        status=413,
+        code="request_too_large",
+    ),
+    raw(
+        *("7 MB of text", lambda: json.dumps(text(7 * MB // 4, "😀"), ensure_ascii=False).encode(), LONG),
         param="messages",
         code="context_length_exceeded",
     ),

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from runtime import wire
 from runtime.errors import ContextLengthExceeded
@@ -14,6 +15,11 @@ from runtime.isolate.streams import Window
 from tests.isolate.host import ask, invoke, invoke_message, pool_of, run, send_body, talk, until, write
 
 MB = 2**20
+
+
+def asked(message: wire.AICall) -> dict[str, Any]:
+    """`model` and `inputs` of an AI call."""
+    return dict(json.loads(message.data))
 
 
 async def settled(isolate: Isolate, got: list[wire.Message], seconds: float = 0.3) -> None:
@@ -185,8 +191,8 @@ def test_several_ai_calls_at_once_answered_in_any_order(tmp_path: Path) -> None:
 
     reply = ask(write(tmp_path, CALLS), answer=answer)
     assert json.loads(reply.body) == [1, 2, "hi", "aé"]
-    assert [(c.call, c.model) for c in calls] == [(1, "m"), (2, "m"), (3, "m")]
-    assert calls[0].inputs == {"n": 1, "temperature": 0}
+    assert [(c.call, asked(c)["model"]) for c in calls] == [(1, "m"), (2, "m"), (3, "m")]
+    assert asked(calls[0])["inputs"] == {"n": 1, "temperature": 0}
 
 
 def streamed(call: int, *, error: bool = False) -> list[wire.Message]:
@@ -248,7 +254,7 @@ def test_canceled_calls_and_streams_left_early_are_told_to_the_host(tmp_path: Pa
     """
 
     def answer(message: wire.Message) -> Sequence[wire.Message]:
-        if isinstance(message, wire.AICall) and message.inputs.get("stream"):
+        if isinstance(message, wire.AICall) and asked(message)["inputs"].get("stream"):
             return [wire.AIAccepted(call=message.call), wire.AIChunk(call=message.call, value={})]
         return ()
 
@@ -419,7 +425,7 @@ def test_calls_that_run_beside_each_other_do_not_mix(tmp_path: Path) -> None:
                         pool,
                         body=str(n).encode(),
                         answer=lambda m: (
-                            [wire.AIResult(call=m.call, value=m.inputs)] if isinstance(m, wire.AICall) else ()
+                            [wire.AIResult(call=m.call, value=asked(m)["inputs"])] if isinstance(m, wire.AICall) else ()
                         ),
                     )
                     for n in range(20)

@@ -58,6 +58,8 @@ class EngineSettings:
     image_cache_mb: int = 256
     image_cache_dir: Path | None = None
     max_queue: int = 64
+    draft_tokens: int = 7
+    """Tokens guessed ahead at most, where that is measured to pay; 0: never."""
     step_s: float = 60.0
     """A step that takes longer is a wedged engine: the node is unready, and `beira serve` starts another."""
 
@@ -288,7 +290,8 @@ def _engine(table: Mapping[str, Any], environ: Mapping[str, str], file: Path) ->
     settings = _section(settings, overrides, f"environment: {prefix}*", parse=True)
     if settings.kv_type not in _KV_TYPES:
         raise ConfigError(f"engine.kv_type: must be one of {', '.join(_KV_TYPES)}, got {settings.kv_type!r}")
-    for name, low in (("context", 256), ("max_sequences", 1), ("image_max_tokens", 4), ("max_queue", 0)):
+    lowest = {"context": 256, "max_sequences": 1, "image_max_tokens": 4, "max_queue": 0, "draft_tokens": 0}
+    for name, low in lowest.items():
         if getattr(settings, name) < low:
             raise ConfigError(f"engine.{name}: must be at least {low}, got {getattr(settings, name)}")
     return settings

@@ -62,11 +62,11 @@ class MemoryPlan:
 
     @classmethod
     def of(
-        cls, model: ModelSize, *, cells: int, kv_type: str, sequences: int, batch: int, image_cache_mb: int
+        cls, model: ModelSize, *, cells: int, kv_type: str, outputs: int, batch: int, image_cache_mb: int
     ) -> MemoryPlan:
         per_token = int(model.layers * model.kv_values * KV_BYTES[kv_type])
-        # an attention mask of 16 bits over the cells, and a row of logits a sequence, twice: computed and copied out
-        compute = batch * cells * 2 + 2 * sequences * model.vocabulary * 4
+        # an attention mask of 16 bits over the cells, and the rows of logits, twice: computed and copied out
+        compute = batch * cells * 2 + 2 * outputs * model.vocabulary * 4
         return cls(model.files, per_token * cells, cells, compute, image_cache_mb << 20)
 
     @property

@@ -160,6 +160,11 @@ class Cache:
         length = self.length(slot)
         if n >= length:
             return
+        rest = len(node.tokens) - (length - n)
+        if rest > 0 and not node.children and node.holders == {slot}:
+            del node.tokens[rest:]  # nobody shares them: the usual end of a wrong draft
+            self.used -= length - n
+            return
         at = self.cut(Match(length, node, len(node.tokens)), n)
         target = self._split(at.node, at.offset)
         target.holders.add(slot)

@@ -23,6 +23,7 @@ from runtime.engine.loading import LoadedModel
 from runtime.engine.request import Image, Part, Prompt, SamplingParams, Sink, Ticket, TokenMask
 from runtime.engine.runner import Runner
 from runtime.engine.sequence import Request, Sequence, TokenisedPrompt
+from runtime.engine.speculation import Speculator
 from runtime.engine.vision import Floats, ImageEncoder
 from runtime.errors import AIError, ContextLengthExceeded, EngineError, InvalidRequest, Overloaded
 
@@ -45,6 +46,9 @@ class EngineStats:
     images_cached: int
     images_encoded: int
     tokens_generated: int
+    tokens_drafted: int
+    tokens_guessed: int
+    """Of those drafted, the ones that came."""
     preemptions: int
     faults: int
     """Disagreements between the books and llama.cpp's memory; anything but 0 is a bug."""
@@ -94,6 +98,7 @@ class Engine:
             self._decode,
             cells=self._loaded.cells,
             max_sequences=settings.max_sequences,
+            speculator=Speculator(longest=settings.draft_tokens, rows=self._loaded.outputs),
         )
         self._thread = threading.Thread(target=self._work, name=f"beira-engine-{name}", daemon=True)
         self._thread.start()
@@ -163,6 +168,8 @@ class Engine:
             images_cached=encoder.n_cached if encoder else 0,
             images_encoded=encoder.encoded if encoder else 0,
             tokens_generated=runner.generated,
+            tokens_drafted=runner.drafted,
+            tokens_guessed=runner.guessed,
             preemptions=runner.scheduler.preemptions,
             faults=runner.faults,
             step_s=0.0 if began is None else time.monotonic() - began,

@@ -169,12 +169,22 @@ class Context:
     """One KV cache and its compute buffers. All cells are shared by all sequences (`kv_unified`)."""
 
     def __init__(
-        self, model: Model, *, cells: int, batch: int, sequences: int, threads: int, kv_type: str, abort: AbortFlag
+        self,
+        model: Model,
+        *,
+        cells: int,
+        batch: int,
+        sequences: int,
+        outputs: int,
+        threads: int,
+        kv_type: str,
+        abort: AbortFlag,
     ) -> None:
+        """`outputs`: entries of a batch that may have logits."""
         params = c.llama_context_default_params()
         params.n_ctx, params.n_batch, params.n_ubatch = cells, batch, batch
         # ids from n_seq_max up to 255 may hold cells, they only cannot be in a batch
-        params.n_seq_max, params.n_outputs_max = sequences, max(sequences, 2)
+        params.n_seq_max, params.n_outputs_max = sequences, outputs
         params.n_threads = params.n_threads_batch = threads
         params.type_k = params.type_v = KV_TYPES[kv_type]
         params.kv_unified, params.offload_kqv, params.no_perf = True, True, True
@@ -240,8 +250,8 @@ class TextBatch:
     def clear(self) -> None:
         self.struct.n_tokens = 0
 
-    def add(self, sequence: int, tokens: list[int], position: int, *, output: bool) -> int:
-        """Append a run at consecutive positions; returns its last entry's index, the one with logits if `output`."""
+    def add(self, sequence: int, tokens: list[int], position: int, *, outputs: int) -> int:
+        """Append a run at consecutive positions, the last `outputs` entries with logits; returns the index after it."""
         start, n = self.struct.n_tokens, len(tokens)
         end = start + n
         if not 0 < end <= self.capacity:
@@ -250,9 +260,9 @@ class TextBatch:
         self._positions[start:end] = range(position, position + n)
         self._ids[start:end] = [sequence] * n
         ctypes.memset(ctypes.byref(self._outputs, start), 0, n)
-        self._outputs[end - 1] = int(output)
+        ctypes.memset(ctypes.byref(self._outputs, end - outputs), 1, outputs)
         self.struct.n_tokens = end
-        return int(end) - 1
+        return int(end)
 
 
 class ImageBatch:

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 BATCH = 512
 """Tokens that one decode takes at most."""
 MAX_RUNNING = 128
+LEAST_OUTPUTS = 8
+"""Entries of a batch that may have logits where fewer sequences run: a draft needs some."""
 
 
 class LoadedModel:
@@ -33,6 +35,7 @@ class LoadedModel:
             raise ConfigError(f"engine.max_sequences: must be 1 … {MAX_RUNNING}, got {settings.max_sequences}")
         projector = preferred(projector) if projector is not None else None
         self.model = Model(text, gpu_layers=settings.gpu_layers)
+        self.outputs = max(settings.max_sequences, LEAST_OUTPUTS)
         self.threads = Threads.choose(settings.threads, usable_cores(), text.stat().st_size)
         self.vision: Projector | None = None
         try:
@@ -66,7 +69,7 @@ class LoadedModel:
             self.model.size(projector),
             cells=settings.context,
             kv_type=settings.kv_type,
-            sequences=settings.max_sequences,
+            outputs=self.outputs,
             batch=BATCH,
             image_cache_mb=settings.image_cache_mb if projector else 0,
         )
@@ -91,6 +94,7 @@ class LoadedModel:
             cells=settings.context,
             batch=BATCH,
             sequences=settings.max_sequences,
+            outputs=self.outputs,
             threads=self.threads.text,
             kv_type=settings.kv_type,
             abort=abort,

@@ -15,9 +15,10 @@ from runtime.engine.detokenize import Detokenizer, Emission
 from runtime.engine.llama import ABORTED, MAX_SEQUENCE_IDS, NO_ROOM, OK, Context, ImageBatch, Model, TextBatch
 from runtime.engine.loading import BATCH
 from runtime.engine.request import Failed, Finished, FinishReason, Piece, Started
-from runtime.engine.sampling import Sampler, seed_of, temperature_of
+from runtime.engine.sampling import Sampled, Sampler, seed_of, temperature_of
 from runtime.engine.scheduler import Images, Scheduler, Slice
 from runtime.engine.sequence import ImageSpan, Request, Sequence
+from runtime.engine.speculation import Speculator
 from runtime.errors import AIError, EngineError
 
 log = logging.getLogger(__name__)
@@ -45,13 +46,17 @@ class Runner:
         *,
         cells: int,
         max_sequences: int,
+        speculator: Speculator,
     ) -> None:
         self._images = images
+        self._speculator = speculator
         self._cells, self._max_sequences = cells, max_sequences
         self.cache, self.scheduler = self._new_books()
         self.faults = 0
         """How often the books and llama.cpp's memory disagreed."""
         self.generated = 0
+        self.drafted = self.guessed = 0
+        """Tokens computed as drafts, and those of them that came."""
         self._model = model
         self._context = context
         self._decode = decode
@@ -146,7 +151,10 @@ class Runner:
     def _new_books(self) -> tuple[Cache, Scheduler]:
         residents = min(RESIDENTS, MAX_SEQUENCE_IDS - self._max_sequences)
         cache = Cache(self._cells, slots=self._max_sequences, residents=residents)
-        return cache, Scheduler(cache, self._images, max_sequences=self._max_sequences, batch=BATCH)
+        scheduler = Scheduler(
+            cache, self._images, max_sequences=self._max_sequences, batch=BATCH, drafts=self._speculator
+        )
+        return cache, scheduler
 
     def _start_afresh(self) -> None:
         preemptions = self.scheduler.preemptions
@@ -159,12 +167,13 @@ class Runner:
         rows: list[int] = []
         for piece in pieces:
             s = piece.sequence
-            tokens = s.tokens[piece.start : piece.end]
-            rows.append(self._batch.add(s.slot, tokens, s.prompt.position(piece.start), output=piece.samples))
+            outputs = len(piece.draft) + piece.samples
+            end = self._batch.add(s.slot, piece.tokens, s.prompt.position(piece.start), outputs=outputs)
+            rows.append(end - outputs)
         if self._compute(self._batch, pieces):
             for piece, row in zip(pieces, rows, strict=True):
                 if piece.samples and not piece.sequence.request.is_closed:
-                    self._sample(piece.sequence, row)
+                    self._sample(piece, row)
 
     def _run_image(self, piece: Slice, span: ImageSpan) -> None:
         s = piece.sequence
@@ -172,7 +181,7 @@ class Runner:
         rows = s.embeddings[span.image.key][start : start + piece.end - piece.start]
         batch = ImageBatch(s.slot, rows, span.shape, start, span.position, output=piece.samples)
         if self._compute(batch, (piece,)) and piece.samples:
-            self._sample(s, piece.end - piece.start - 1)
+            self._sample(piece, piece.end - piece.start - 1)
 
     def _compute(self, batch: TextBatch | ImageBatch, pieces: tuple[Slice, ...]) -> bool:
         self._apply()
@@ -180,7 +189,7 @@ class Runner:
         began = time.perf_counter()
         result = self._decode(batch, long)
         if result == OK:
-            self._measure(time.perf_counter() - began, [p.end - p.start for p in pieces])
+            self._measure(time.perf_counter() - began, pieces)
             for piece in pieces:
                 self.scheduler.computed(piece)
             return True
@@ -197,32 +206,57 @@ class Runner:
             self.fail(piece.sequence.request, EngineError(f"llama.cpp could not evaluate the request (code {result})"))
         return False
 
-    def _sample(self, s: Sequence, row: int) -> None:
-        request = s.request
-        if not request.is_started:
-            request.is_started = True
-            request.events.append(Started(s.n_cached))
-        try:
-            sampled = s.sampler.sample(self._context.logits(row), row)
-        except AIError as e:
-            self.fail(request, e)
-            return
-        except Exception as e:
-            log.exception("a token was not sampled")
-            self.fail(request, EngineError(f"a token was not sampled: {e}"))
-            return
+    def _sample(self, piece: Slice, row: int) -> None:
+        """The next tokens from the logits of batch entry `row` and those after it: one, and one more for each token of
+        the draft that is what was sampled."""
+        s = piece.sequence
+        if not s.request.is_started:
+            s.request.is_started = True
+            s.request.events.append(Started(s.n_cached))
+        n_right, end = 0, None
+        for guess in (*piece.draft, None):
+            try:
+                sampled = s.sampler.sample(self._context.logits(row + n_right), row + n_right)
+            except AIError as e:
+                self.fail(s.request, e)
+                return
+            except Exception as e:
+                log.exception("a token was not sampled")
+                self.fail(s.request, EngineError(f"a token was not sampled: {e}"))
+                return
+            end = self._take(s, sampled)
+            if sampled.token != guess or end is not None:
+                break
+            n_right += 1
+        self._judge(piece, n_right)
+        if end is not None:
+            self._finish(s, *end)
+
+    def _take(self, s: Sequence, sampled: Sampled) -> tuple[FinishReason, str | None] | None:
+        """One more token; returns why it is the last one, with the stop string if that is why."""
         self.generated += 1
         s.tokens.append(sampled.token)
         assert s.detokenizer is not None
-        is_end = sampled.token in self._model.ends and not request.params.ignore_eos
+        is_end = sampled.token in self._model.ends and not s.request.params.ignore_eos
         emission = Emission() if is_end else s.detokenizer.push(self._piece(sampled.token), sampled.logprob)
         self._show(s, emission)
         if emission.stop is not None:
-            self._finish(s, "stop", emission.stop)
-        elif is_end or s.n_completion >= s.max_tokens:
-            emission = s.detokenizer.finish()
-            self._show(s, emission)
-            self._finish(s, "stop" if is_end or emission.stop is not None else "length", emission.stop)
+            return "stop", emission.stop
+        if not is_end and s.n_left > 0:
+            return None
+        emission = s.detokenizer.finish()
+        self._show(s, emission)
+        return "stop" if is_end or emission.stop is not None else "length", emission.stop
+
+    def _judge(self, piece: Slice, n_right: int) -> None:
+        s, n = piece.sequence, len(piece.draft)
+        if n:
+            self.drafted += n
+            self.guessed += n_right
+            s.drafter.judge(n_right, n)
+        else:
+            s.drafter.compare(s.tokens[-1])
+        self.scheduler.settle(s)
 
     def _show(self, s: Sequence, emission: Emission) -> None:
         if emission.text or emission.logprobs:
@@ -321,9 +355,11 @@ class Runner:
         tokens = seconds / self._seconds_per_token
         return BATCH if tokens >= BATCH else max(least, 1 << max(0, int(tokens).bit_length() - 1))
 
-    def _measure(self, seconds: float, sizes: list[int]) -> None:
-        if max(sizes) == 1:
+    def _measure(self, seconds: float, pieces: tuple[Slice, ...]) -> None:
+        sizes = [p.end - p.start for p in pieces]
+        if all(p.samples and p.end - p.start == 1 + len(p.draft) for p in pieces):
             self._pace = 0.7 * self._pace + 0.3 * seconds if self._pace else seconds
+            self._speculator.measured(len(sizes), sum(sizes), seconds)
         if max(sizes) < SMALLEST_SLICE:
             return
         each = seconds / sum(sizes)

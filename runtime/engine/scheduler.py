@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Sequence as Items
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from runtime.engine.cache import Cache, Match, common_prefix
@@ -31,14 +32,31 @@ class Images(Protocol):
         """One of those who asked no longer wants it."""
 
 
+class Drafts(Protocol):
+    """Guesses at what comes next; `speculation.Speculator` is one."""
+
+    def plan(self, sequences: Items[Sequence]) -> list[tuple[int, ...]]:
+        """A draft for each of the decoding sequences: most often an empty one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Tokens `start` … `end` of a sequence; `samples`: they are its last ones, the next token follows from them."""
+    """Tokens `start` … `end` of a sequence, of which the last ones are a `draft`: guesses at what comes after those it
+    has. `samples`: it has no more, the next token follows from them."""
 
     sequence: Sequence
     start: int
     end: int
     samples: bool
+    draft: tuple[int, ...] = ()
+
+    @property
+    def tokens(self) -> list[int]:
+        return [*self.sequence.tokens[self.start : self.end], *self.draft]
+
+    @property
+    def is_draft(self) -> bool:
+        return bool(self.draft)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +110,15 @@ class _Waiting:
 class Scheduler:
     """Owned by the engine's thread."""
 
-    def __init__(self, cache: Cache, images: Images, *, max_sequences: int, batch: int) -> None:
+    def __init__(
+        self, cache: Cache, images: Images, *, max_sequences: int, batch: int, drafts: Drafts | None = None
+    ) -> None:
         self.cache = cache
         self.running: list[Sequence] = []
         self.waiting = _Waiting()
         self.preemptions = 0
         self._images = images
+        self._drafts = drafts
         self._max_sequences = max_sequences
         self._batch = batch
 
@@ -129,7 +150,7 @@ class Scheduler:
         self._make_room()
         text = [_slice(s, len(s.tokens)) for s in self.running if _is_decoding(s)]
         image: tuple[Slice, ImageSpan] | None = None
-        planned = len(text)
+        planned = n_decoding = len(text)
         budget_text = min(budget, self._batch - planned)
         budget_image = min(budget if image_budget is None else image_budget, self._batch)
         for sequence in sorted(self.running, key=lambda s: s.arrival):
@@ -147,18 +168,27 @@ class Scheduler:
                 text.append(piece)
             else:
                 image = piece, span
+        if planned and planned == n_decoding and self._drafts is not None:
+            text = self._with_drafts(text, self._drafts)
         return Step(tuple(text), image)
 
     def computed(self, piece: Slice) -> None:
         """The slice is in llama.cpp's cache."""
         sequence = piece.sequence
-        self.cache.extend(sequence.slot, sequence.tokens[piece.start : piece.end])
+        self.cache.extend(sequence.slot, piece.tokens)
         sequence.n_computed = piece.end
         span = sequence.prompt.image_at(piece.start)
         if span is not None and piece.end >= span.end:
             still = {s.image.key for s in sequence.prompt.images if s.start >= piece.end}
             if span.image.key not in still:
                 sequence.embeddings.pop(span.image.key, None)
+
+    def settle(self, sequence: Sequence) -> None:
+        """After sampling: what was drafted and is not what came leaves the cache."""
+        n = len(sequence.tokens) - 1
+        if n < sequence.n_computed:
+            self.cache.truncate(sequence.slot, n, sequence.prompt.position(n))
+            sequence.n_computed = n
 
     def undo(self, piece: Slice) -> None:
         """The slice was not computed. llama.cpp may have dropped more than it: an image begins anew, as all its
@@ -265,8 +295,17 @@ class Scheduler:
         self.preemptions += 1
         return True
 
+    def _with_drafts(self, text: list[Slice], drafts: Drafts) -> list[Slice]:
+        """Beside prefill there are none: it takes all the time that the streams can spare."""
+        result, planned = [], len(text)
+        for piece, draft in zip(text, drafts.plan([piece.sequence for piece in text]), strict=True):
+            n = self._grant(len(draft), planned) if draft else 0
+            planned += n
+            result.append(replace(piece, end=piece.end + n, draft=draft[:n]) if n > 0 else piece)
+        return result
+
     def _grant(self, n: int, planned: int) -> int:
-        """How many of `n` cells a prompt's next slice gets besides those planned; residents make way for it."""
+        """How many of `n` cells a sequence's next slice gets besides those planned; residents make way for it."""
         while self.cache.free - planned < n and self.cache.evict():
             pass
         return min(n, self.cache.free - planned)

@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from runtime.engine.request import Event, Image, SamplingParams, Sink, TokenMask
+from runtime.engine.speculation import Drafter
 
 if TYPE_CHECKING:
     from runtime.engine.detokenize import Detokenizer
@@ -149,6 +150,7 @@ class Sequence:
     sampler: Any = None
     detokenizer: Detokenizer | None = None
     mask: TokenMask | None = None
+    drafter: Drafter = field(default_factory=Drafter)
     is_done: bool = False
 
     @property
@@ -162,6 +164,11 @@ class Sequence:
     @property
     def n_completion(self) -> int:
         return len(self.tokens) - self.n_prompt
+
+    @property
+    def n_left(self) -> int:
+        """Tokens that it may still generate."""
+        return self.max_tokens - self.n_completion
 
     @property
     def n_pending(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,8 +51,8 @@ class Memory:
         held = [(cell.token, cell.position) for cell in self.of(s.slot)]
         believed = [(t, s.prompt.position(i)) for i, t in enumerate(s.tokens[: piece.start])]
         assert held == believed, f"slot {s.slot} holds {held}, its sequence believes {believed}"
-        for i in range(piece.start, piece.end):
-            self.cells.append(Cell(s.tokens[i], s.prompt.position(i), {s.slot}))
+        for i, token in enumerate(piece.tokens, piece.start):
+            self.cells.append(Cell(token, s.prompt.position(i), {s.slot}))
         assert len(self.cells) <= self.n, "llama.cpp has no room"
 
     def forget(self, piece: Slice) -> None:
@@ -81,15 +82,42 @@ class FakeImages:
         assert self.wanted[key] >= 0, "forgotten more often than asked for"
 
 
+@dataclass(eq=False)
+class FakeDrafts:
+    """Drafts as they are told to be: how many tokens, and how many of them are right."""
+
+    length: int = 0
+    right: int = 0
+    drafted: int = 0
+
+    def plan(self, sequences: Items[Sequence]) -> list[tuple[int, ...]]:
+        return [self._draft(s) for s in sequences]
+
+    def _draft(self, s: Sequence) -> tuple[int, ...]:
+        made: list[int] = []
+        for i in range(min(self.length, s.n_left - 1)):
+            made.append(following([*s.tokens, *made]) if i < self.right else 7)
+        self.drafted += len(made)
+        return tuple(made)
+
+
+def following(tokens: list[int]) -> int:
+    """The token after these: a sum of what came before, so that sharing shows."""
+    return 1000 + sum(tokens) % 97
+
+
 class Node:
-    """A scheduler over a memory. A token of the completion is the sum of what came before, so that sharing shows."""
+    """A scheduler over a memory."""
 
     def __init__(self, *, cells: int = 64, max_sequences: int = 3, residents: int = 4, batch: int = 16) -> None:
+        self.drafts = FakeDrafts()
         self.images = FakeImages()
         self.cache = Cache(cells, slots=max_sequences, residents=residents)
         self.memory = Memory(cells)
         self.max_sequences = max_sequences
-        self.scheduler = Scheduler(self.cache, self.images, max_sequences=max_sequences, batch=batch)
+        self.scheduler = Scheduler(
+            self.cache, self.images, max_sequences=max_sequences, batch=batch, drafts=self.drafts
+        )
         self.arrivals = 0
         self.open: list[Sequence] = []
         self.finished: list[Sequence] = []
@@ -162,10 +190,17 @@ class Node:
             self.memory.compute(piece)
             self.scheduler.computed(piece)
         for piece in pieces:
-            s = piece.sequence
             if piece.samples:
-                s.tokens.append(1000 + sum(s.tokens) % 97)
-                if s.n_completion >= s.max_tokens:
-                    self.scheduler.finish(s)
-                    self.open.remove(s)
-                    self.finished.append(s)
+                self._sample(piece)
+
+    def _sample(self, piece: Slice) -> None:
+        s = piece.sequence
+        for guess in (*piece.draft, None):
+            s.tokens.append(following(s.tokens))
+            if s.tokens[-1] != guess or not s.n_left:
+                break
+        self.scheduler.settle(s)
+        if not s.n_left:
+            self.scheduler.finish(s)
+            self.open.remove(s)
+            self.finished.append(s)

@@ -16,7 +16,7 @@ SIZE = ModelSize(layers=36, kv_values=2 * 256, vocabulary=151_936, files=3 << 30
 
 
 def plan(cells: int = 32_768, kv_type: str = "f16") -> MemoryPlan:
-    return MemoryPlan.of(SIZE, cells=cells, kv_type=kv_type, sequences=16, batch=512, image_cache_mb=256)
+    return MemoryPlan.of(SIZE, cells=cells, kv_type=kv_type, outputs=16, batch=512, image_cache_mb=256)
 
 
 def test_the_kv_cache_costs_36_kib_a_token_at_the_3b_shape() -> None:

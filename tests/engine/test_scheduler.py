@@ -130,6 +130,42 @@ def test_a_failed_slice_of_an_image_begins_it_anew() -> None:
     node.drain()
 
 
+def test_drafts_change_no_token() -> None:
+    results = []
+    for length, right in ((0, 0), (5, 0), (5, 3), (5, 5)):
+        node = Node(cells=200)
+        node.drafts.length, node.drafts.right = length, right
+        made = [node.submit([i, 2, 3], max_tokens=20)[0] for i in range(3)]
+        steps = 0
+        while node.open:
+            node.step()
+            steps += 1
+        assert bool(node.drafts.drafted) == bool(length)
+        results.append(([s.tokens for s in made], steps))
+    assert all(tokens == results[0][0] for tokens, _ in results)
+    plain, wrong, half, right_ones = (steps for _, steps in results)
+    assert plain == wrong > half > right_ones
+
+
+def test_a_draft_takes_no_cell_that_another_needs() -> None:
+    node = Node(cells=36, max_sequences=2)
+    node.drafts.length = 7
+    first, second = node.submit([1], max_tokens=16)[0], node.submit([2], max_tokens=16)[0]
+    node.drain()
+    assert node.finished == [first, second]
+    assert not node.scheduler.preemptions, "what they need fits: 34 of 36"
+
+
+def test_a_failed_draft_leaves_nothing() -> None:
+    node = Node(cells=100)
+    (s,) = node.submit([1, 2, 3], max_tokens=10)
+    node.step()
+    node.drafts.length, node.drafts.right = 4, 2
+    node.step(fail_text=True)
+    assert len(s.tokens) == s.n_computed + 1 == 4
+    node.drain()
+
+
 PARTS = st.lists(
     st.integers(0, 2) | st.tuples(st.sampled_from(["cat", "dog", "owl"]), st.sampled_from([1, 3, 6])),
     min_size=1,
@@ -160,6 +196,10 @@ class Life(RuleBasedStateMachine):
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
         self.node.cancel(data.draw(st.sampled_from(self.node.open)))
+
+    @rule(length=st.integers(0, 7), right=st.integers(0, 7))
+    def draft(self, length: int, right: int) -> None:
+        self.node.drafts.length, self.node.drafts.right = length, right
 
     @rule(budget=st.integers(1, 16))
     def step(self, budget: int) -> None:

@@ -1,0 +1,183 @@
+"""Drafts: what is guessed, when it is tried, and that it changes nothing but the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from runtime.engine.engine import Engine
+from runtime.engine.request import Part, Text
+from runtime.engine.speculation import ENOUGH, INDEXED, STALE, Drafter, Speculator
+from tests.engine.helpers import chat, generate, small_engine, start
+
+REPEATS = [1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3]
+
+
+@dataclass(eq=False)
+class Fake:
+    tokens: list[int] = field(default_factory=lambda: list(REPEATS))
+    n_left: int = 100
+    drafter: Drafter = field(default_factory=Drafter)
+
+
+def test_what_followed_before_is_guessed() -> None:
+    assert Drafter().guess(REPEATS, 3) == (4, 5, 6)
+    assert Drafter().guess([1, 2, 3, 4, 5], 3) == ()
+    assert Drafter().guess([1, 2], 3) == ()
+
+
+def test_the_last_occurrence_counts() -> None:
+    assert Drafter().guess([1, 2, 3, 4, 1, 2, 3, 5, 1, 2, 3], 1) == (5,)
+
+
+def test_what_repeats_is_guessed_beyond_its_end() -> None:
+    assert Drafter().guess([9, 1, 2, 1, 2, 1], 5) == (2, 1, 2, 1, 2)
+
+
+def test_an_image_ends_a_guess() -> None:
+    assert Drafter().guess([1, 2, 3, 4, -77, -77, 1, 2, 3], 5) == (4,)
+
+
+def test_a_long_prompt_is_indexed_in_several_steps() -> None:
+    tokens = [*range(1000, 1000 + 3 * INDEXED), 2, 1, 2, 3, 4, 1, 2, 3]
+    drafter = Drafter()
+    guesses = [drafter.guess(tokens, 1) for _ in range(4)]
+    assert guesses == [(), (), (), (4,)]
+
+
+def test_a_likelihood_follows_what_came() -> None:
+    drafter = Drafter()
+    for _ in range(40):
+        drafter.guess(REPEATS, 1)
+        drafter.compare(4)
+    assert drafter.likelihood > 0.95
+    for _ in range(40):
+        drafter.judge(0, 3)
+    assert drafter.likelihood < 0.05
+    before = drafter.likelihood
+    drafter.guess([*REPEATS, 4, 9], 1)
+    drafter.compare(4)
+    assert drafter.likelihood == before, "nothing was guessed"
+
+
+def run(speculator: Speculator, sequences: list[Fake], seconds: dict[int, float], steps: int) -> list[int]:
+    """Rows of each step's batch, whose time is that of `seconds`."""
+    rows = []
+    for _ in range(steps):
+        rows.append(len(sequences) + sum(map(len, speculator.plan(sequences))))
+        speculator.measured(len(sequences), rows[-1], seconds[-(-rows[-1] // 4) * 4 if rows[-1] > 1 else 1])
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "seconds", "chosen"),
+    [
+        (0.9, {1: 1.0, 4: 1.8, 8: 2.8}, 8),
+        (0.6, {1: 1.0, 4: 1.8, 8: 2.8}, 4),
+        (0.3, {1: 1.0, 4: 1.8, 8: 2.8}, 1),
+        (0.3, {1: 1.0, 4: 1.0, 8: 1.0}, 8),
+        (0.9, {1: 1.0, 4: 4.0, 8: 8.0}, 1),
+    ],
+)
+def test_drafts_are_as_long_as_it_pays(likelihood: float, seconds: dict[int, float], chosen: int) -> None:
+    sequence = Fake()
+    sequence.drafter.likelihood = likelihood
+    rows = run(Speculator(), [sequence], seconds, 30)
+    assert rows[:ENOUGH] == [1] * ENOUGH, "first it is seen what a step alone costs"
+    assert rows[-1] == chosen
+
+
+def test_what_it_costs_is_measured_anew() -> None:
+    sequence = Fake()
+    sequence.drafter.likelihood = 0.6
+    speculator = Speculator()
+    assert run(speculator, [sequence], {1: 1.0, 4: 5.0, 8: 9.0}, 30)[-1] == 1
+    assert run(speculator, [sequence], {1: 1.0, 4: 1.2, 8: 9.0}, STALE + 30)[-1] == 4
+
+
+def test_rows_go_to_those_who_are_guessed_right() -> None:
+    good, bad, new = Fake(), Fake(), Fake(tokens=[1, 2, 3])
+    good.drafter.likelihood, bad.drafter.likelihood = 0.9, 0.1
+    speculator = Speculator(rows=8)
+    run(speculator, [good, bad, new], {4: 1.0, 8: 1.2}, 20)
+    assert [len(draft) for draft in speculator.plan([good, bad, new])] == [5, 0, 0]
+
+
+def test_nothing_is_drafted_that_could_not_be_sent() -> None:
+    sequence = Fake(n_left=3)
+    sequence.drafter.likelihood = 0.9
+    rows = run(Speculator(), [sequence], {1: 1.0, 4: 1.1, 8: 1.2}, 20)
+    assert max(rows) == 1 + 2
+
+
+def test_it_can_be_switched_off() -> None:
+    sequence = Fake()
+    sequence.drafter.likelihood = 0.9
+    assert set(run(Speculator(longest=0), [sequence], {1: 1.0}, 20)) == {1}
+
+
+class Free:
+    """Rows cost nothing: every guess is drafted."""
+
+    def of(self, rows: int) -> float:
+        return 1.0 + rows / 1e6
+
+    def add(self, rows: int, seconds: float) -> None:
+        """Nothing to learn."""
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[tuple[Engine, Engine]]:
+    """Without drafts, and with as many as there can be."""
+    plain, drafting = small_engine(draft_tokens=0), small_engine()
+    drafting._runner._speculator._costs = Free()  # type: ignore[assignment]
+    yield plain, drafting
+    assert not plain.stats().tokens_drafted
+    assert drafting.stats().tokens_guessed > 500
+    for engine in (plain, drafting):
+        assert engine.stats().faults == 0
+        engine.close()
+
+
+PROMPTS = [
+    chat("What is the capital of France?"),
+    chat("Name the european capitals"),
+    chat("Repeat: one two three one two three one two three one two three"),
+    [Text("the red circle and the blue square and the red circle and the blue")],
+]
+
+
+@pytest.mark.parametrize("parts", PROMPTS, ids=["answer", "list", "repeat", "text"])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"repetition_penalty": 1.2},
+        {"temperature": 0.8, "seed": 5, "top_p": 0.9},
+        {"temperature": 2.0, "seed": 6, "frequency_penalty": 0.5},
+        {"ignore_eos": False, "stop": ("circle",)},
+        {"logprobs": 2},
+    ],
+    ids=str,
+)
+def test_the_text_is_the_same(pair: tuple[Engine, Engine], parts: list[Part], params: dict[str, object]) -> None:
+    plain, drafting = pair
+    wanted = {"max_tokens": 120, "ignore_eos": True, **params}
+    before, after = (generate(engine, parts, **wanted) for engine in (plain, drafting))
+    assert after.text() == before.text()
+    assert after.finished == before.finished
+    tokens = [[[t.token for t in piece.logprobs] for piece in sink.pieces] for sink in (before, after)]
+    assert tokens[0] == tokens[1]
+
+
+def test_drafts_were_computed_and_some_of_them_came(pair: tuple[Engine, Engine]) -> None:
+    _, drafting = pair
+    before = drafting.stats()
+    sinks = [start(drafting, parts, max_tokens=100, ignore_eos=True)[0] for parts in PROMPTS]
+    for sink in sinks:
+        assert sink.wait().failure is None
+    stats = drafting.stats()
+    drafted, guessed = stats.tokens_drafted - before.tokens_drafted, stats.tokens_guessed - before.tokens_guessed
+    assert drafted > guessed > 100

@@ -161,6 +161,7 @@ class Host:
             if not is_wedged:  # its thread would never be joined; the end of the process frees what it holds
                 await service.aclose()
             await outbound.aclose()
+            powers.close()
 
     async def _until_over(
         self, serving: asyncio.Task[None], working: asyncio.Task[int], watching: asyncio.Task[str]

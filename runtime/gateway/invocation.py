@@ -361,3 +361,5 @@ async def _asked(data: bytes) -> tuple[str | None, dict[str, Any]]:
         return wire.AICall.read(await bulk.parse(data))
     except bulk.TooLarge as e:
         raise InvalidRequest(e.message.replace("the body", "inputs:")) from None
+    except InvalidRequest as e:  # an isolate's own code sends JSON: this came from something else
+        raise WireError(f"AICall: {e.message}") from None

@@ -82,6 +82,11 @@ class Privileges:
         if uids is not None:
             self._taken.discard((uids.start - self._first) // SPAN)
 
+    def close(self) -> None:
+        """No isolate of this host lives any more: another host may have its users."""
+        if self._claim is not None:
+            self._claim.close()
+
 
 def mount(path: str, *, megabytes: int, files: int, uid: int) -> None:
     """A new file system at `path`, in memory, that holds so much and no more. Raises OSError."""

@@ -1,0 +1,205 @@
+"""Conversations to arrays: tokens with the weight of each in the loss, positions, pictures as patches, and the truth about them."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+import calling  # noqa: F401  (imported before the workers fork)
+import data
+from chats import Chat, parts
+from lexicon import COLOURS, KINDS
+from network import KIND_CLASSES, SEEN
+from runtime.engine.request import Image, Markup, Text
+from scenes import CELL, Scene, padded_cells
+from tokens import markup_ids
+
+MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
+STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
+_MARKUP = markup_ids()
+START, END, PICTURE = (_MARKUP[n] for n in ("<|im_start|>", "<|im_end|>", "<|image_pad|>"))
+LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+PROMPT_WEIGHT = 0.06
+"""Of the tokens that are asked rather than answered: they teach the language, and copying."""
+
+
+@dataclass(slots=True)
+class Pictures:
+    """Pictures of one size in tokens. `seen`: (b, tokens, SEEN) truth; `placed`: (b, tokens, 4) boxes / 28."""
+
+    columns: int
+    rows: int
+    patches: np.ndarray
+    seen: np.ndarray
+    placed: np.ndarray
+    has_shape: np.ndarray
+
+
+@dataclass(slots=True)
+class Batch:
+    """`tokens` (b, n), `positions` (3, b, n); `weights` (b, n) of predicting the token; `at`: flat places of the pictures' rows."""
+
+    kind: str
+    tokens: np.ndarray
+    positions: np.ndarray
+    weights: np.ndarray
+    pictures: Pictures | None = None
+    at: np.ndarray | None = None
+
+
+class Encoder:
+    """Texts to ids, remembered by piece."""
+
+    def __init__(self, file: Path) -> None:
+        self._tokenizer = Tokenizer.from_file(str(file))
+
+    def text(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
+
+    def chat(self, chat: Chat) -> tuple[list[int], list[float], list[tuple[int, int, int]]]:
+        """Ids, weights, and (place, columns, rows) of each picture. What opens the next turn is cut off."""
+        ids: list[int] = []
+        weights: list[float] = []
+        pictures: list[tuple[int, int, int]] = []
+        is_answer, before = False, -1
+        for part in parts(chat)[:-2]:
+            if isinstance(part, Image):
+                columns, rows = padded_cells(part.width, part.height)
+                pictures.append((len(ids) + 1, columns, rows))
+                made = [_MARKUP["<|vision_start|>"], *[PICTURE] * (columns * rows), _MARKUP["<|vision_end|>"]]
+                ids += made
+                weights += [0.0] * len(made)
+            elif isinstance(part, Markup):
+                ids.append(_MARKUP[part.name])
+                weights.append(1.0 if is_answer else 0.0)
+                if part.name == "<|im_end|>":
+                    is_answer = False
+            else:
+                assert isinstance(part, Text)
+                made = self.text(part.text)
+                ids += made
+                if before == START and part.text.startswith("assistant\n"):
+                    is_answer = True
+                    n = len(self.text("assistant\n"))
+                    weights += [0.0] * n + [1.0] * (len(made) - n)
+                else:
+                    weights += [1.0 if is_answer else PROMPT_WEIGHT] * len(made)
+            before = ids[-1]
+        return ids, weights, pictures
+
+
+def positions_of(n: int, pictures: list[tuple[int, int, int]]) -> np.ndarray:
+    """(3, n): time, height, width. A picture moves the position on by its longer side."""
+    out = np.empty((3, n), np.int64)
+    at = pos = 0
+    for place, columns, rows in pictures:
+        out[:, at:place] = np.arange(pos, pos + place - at)
+        pos += place - at
+        cells = columns * rows
+        out[0, place : place + cells] = pos
+        out[1, place : place + cells] = pos + np.repeat(np.arange(rows), columns)
+        out[2, place : place + cells] = pos + np.tile(np.arange(columns), rows)
+        pos += max(columns, rows)
+        at = place + cells
+    out[:, at:] = np.arange(pos, pos + n - at)
+    return out
+
+
+def pixels(scene: Scene) -> np.ndarray:
+    """The picture as the runtime gives it to llama.cpp: not scaled, its last column and row repeated up to whole tokens."""
+    columns, rows = padded_cells(*scene.picture.size)
+    raw = np.asarray(scene.picture)
+    return np.pad(raw, ((0, rows * CELL - raw.shape[0]), (0, columns * CELL - raw.shape[1]), (0, 0)), mode="edge")
+
+
+def patches_of(raw: np.ndarray) -> np.ndarray:
+    """(height, width, 3) bytes to (patches, 588) floats, the 2 x 2 patches of a token together."""
+    x = (raw.astype(np.float32) / 255 - MEAN) / STD
+    rows, columns = raw.shape[0] // CELL, raw.shape[1] // CELL
+    x = x.reshape(rows, 2, 14, columns, 2, 14, 3).transpose(0, 3, 1, 4, 6, 2, 5)
+    return np.ascontiguousarray(x.reshape(rows * columns * 4, -1))
+
+
+def truth(scene: Scene, columns: int, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What each token of the picture shows."""
+    seen = np.zeros((rows, columns, SEEN), np.float32)
+    placed = np.zeros((rows, columns, 4), np.float32)
+    best = np.zeros((rows, columns), np.float32)
+    x, y = np.arange(columns) * CELL, np.arange(rows) * CELL
+    n_pairs = KIND_CLASSES * len(COLOURS)
+
+    def overlap(box: tuple[int, int, int, int]) -> np.ndarray:
+        across = np.clip(np.minimum(x + CELL, box[2]) - np.maximum(x, box[0]), 0, None)
+        down = np.clip(np.minimum(y + CELL, box[3]) - np.maximum(y, box[1]), 0, None)
+        return down[:, None] * across[None]
+
+    for s in scene.shapes:
+        area = overlap(s.box)
+        inside = area > 50
+        kind, colour = KINDS.index(s.kind), COLOURS.index(s.colour)
+        for k in (kind * len(COLOURS) + colour, n_pairs + kind, n_pairs + KIND_CLASSES + colour):
+            seen[inside, k] = 1
+        mine = inside & (area > best)
+        best[mine] = area[mine]
+        placed[mine] = np.array(s.box, np.float32) / CELL
+    origin = np.stack([np.tile(x, (rows, 1)), np.tile(y[:, None], (1, columns))] * 2, -1) / CELL
+    seen[..., -4:] = placed - origin
+    for letter, box in zip(scene.text or "", scene.letters, strict=True):
+        seen[overlap(box) > 40, n_pairs + KIND_CLASSES + len(COLOURS) + LETTERS.index(letter)] = 1
+    return seen.reshape(rows * columns, -1), placed.reshape(-1, 4), best.reshape(-1) > 0
+
+
+def pictures_of(scenes: list[Scene]) -> Pictures:
+    columns, rows = padded_cells(*scenes[0].picture.size)
+    made = [truth(s, columns, rows) for s in scenes]
+    return Pictures(columns, rows, np.stack([patches_of(pixels(s)) for s in scenes]), *(np.stack(t) for t in zip(*made, strict=True)))
+
+
+def batch_of(kind: str, chats: list[Chat], encoder: Encoder, rng: random.Random) -> Batch:
+    """Chats padded on the right. Now and then a text's positions jump, as if much had been said in between."""
+    made = [encoder.chat(c) for c in chats]
+    longest = -(-max(len(ids) for ids, _, _ in made) // 8) * 8
+    tokens = np.full((len(made), longest), 0, np.int64)
+    weights = np.zeros((len(made), longest), np.float32)
+    positions = np.zeros((3, len(made), longest), np.int64)
+    at = []
+    for i, (ids, w, pictures) in enumerate(made):
+        tokens[i, : len(ids)] = ids
+        weights[i, : len(ids)] = w
+        p = positions_of(len(ids), pictures)
+        if kind == "saying" and rng.random() < 0.3:
+            p[:, rng.randrange(len(ids)) :] += rng.randint(1, 1800)
+        positions[:, i, : len(ids)] = p
+        at += [i * longest + place + k for place, columns, rows in pictures for k in range(columns * rows)]
+    scenes = [s for c in chats for s in c.scenes]
+    if not scenes:
+        return Batch(kind, tokens, positions, weights)
+    return Batch(kind, tokens, positions, weights, pictures_of(scenes), np.array(at))
+
+
+def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: int = 4) -> list[Batch]:
+    """`count` batches of one kind, chats of like length together. The same for the same seed and index."""
+    rng = random.Random(f"{seed} {kind} {index}")
+    if kind == "seeing":
+        cells = data.cells_for(rng)
+        size = max(3, min(size, 400 // (cells[0] * cells[1])))
+        chats = [data.seeing_chat(rng, cells) for _ in range(size * count)]
+    else:
+        make = data.saying_chat if kind == "saying" else data.calling_chat
+        chats = [make(rng) for _ in range(size * count)]
+    chats.sort(key=lambda c: sum(len(t.text) for t in c.turns) + 3 * len(str(c.tools)))
+    made = [batch_of(kind, chats[i * size : (i + 1) * size], encoder, rng) for i in range(count)]
+    rng.shuffle(made)
+    return made
+
+
+def looks(seed: int, index: int, size: int) -> Pictures:
+    """Pictures alone, for the tower's first lessons."""
+    rng = random.Random(f"{seed} looking {index}")
+    cells = data.cells_for(rng, large=0.0)
+    size = max(6, min(size, 800 // (cells[0] * cells[1])))
+    return pictures_of([data.scene(rng, cells, False, text=0.3) for _ in range(size)])

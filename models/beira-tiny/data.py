@@ -1,0 +1,84 @@
+"""The training examples: a seeded, endless mix of conversations. Example n of a seed is always the same.
+
+Pictures of one batch share a size in tokens, so that the vision tower sees them as one tensor.
+"""
+
+from __future__ import annotations
+
+import random
+
+import calling
+import saying
+import seeing
+from chats import Chat
+from lexicon import SYSTEMS, SYSTEMS_HELD_OUT
+from scenes import MIN_CELLS, Scene, draw_shapes, draw_text, picture_size
+
+Cells = tuple[int, int]
+
+
+def cells_for(rng: random.Random, large: float = 0.06) -> Cells:
+    """Columns and rows of tokens of a batch's pictures: mostly 56 to 224 pixels, seldom up to 448; aspects to 1:3."""
+    while True:
+        top = 16 if rng.random() < large else 8
+        low = 8 if top == 16 else 2
+        columns = rng.randint(2, top) if rng.random() < 0.5 else rng.randint(3, 6)
+        rows = rng.randint(2, top) if rng.random() < 0.5 else rng.randint(3, 6)
+        if max(columns, rows) >= low and max(columns, rows) <= 3 * min(columns, rows) and columns * rows <= (150 if top == 16 else 42):
+            return columns, rows
+
+
+def scene(rng: random.Random, cells: Cells, held_out: bool, text: float = 0.22, count: int | None = None) -> Scene:
+    """A picture that fills `cells` once padded."""
+    size = picture_size(rng, cells, held_out)
+    if rng.random() < text and count is None:
+        return draw_text(rng, size, held_out)
+    if cells[0] * cells[1] <= MIN_CELLS:
+        count = count or rng.choice((1, 1, 2))
+    return draw_shapes(rng, size, count or rng.choices((1, 2, 3, 4), (3, 4, 3, 2))[0], held_out)
+
+
+def _chat(rng: random.Random, held_out: bool) -> Chat:
+    r = rng.random()
+    chat = Chat(language="en" if rng.random() < 0.58 else "pt")
+    if r > 0.45:
+        chat.system = SYSTEMS[0] if r < 0.62 else rng.choice(SYSTEMS_HELD_OUT if held_out and r < 0.8 else SYSTEMS)
+    return chat
+
+
+def seeing_chat(rng: random.Random, cells: Cells, held_out: bool = False) -> Chat:
+    """One picture or two, several questions, sometimes with talk in between."""
+    chat = _chat(rng, held_out)
+    if rng.random() < 0.14:
+        both = tuple(scene(rng, cells, held_out, text=0.1) for _ in range(2))
+        seeing.ask_about_two(rng, chat, both, held_out)  # type: ignore[arg-type]
+        if rng.random() < 0.5:
+            seeing.ask_about_two_again(rng, chat, both, held_out)
+        return chat
+    seen = scene(rng, cells, held_out)
+    if rng.random() < 0.1:
+        saying.converse(rng, chat, 1, held_out)
+    first = seeing.describe if seen.text is None and rng.random() < 0.2 else None
+    seeing.ask_about(rng, chat, seen, seeing.question(rng, seen, chat.language, held_out, first))
+    for i in range(rng.choice((0, 1, 2, 3))):
+        if rng.random() < 0.22:
+            saying.converse(rng, chat, 1, held_out)
+        else:
+            asked, said, task = seeing.question(rng, seen, chat.language, held_out)
+            chat.ask(asked)
+            chat.answer(said, task if i == 0 else "later " + task)
+    return chat
+
+
+def saying_chat(rng: random.Random, held_out: bool = False) -> Chat:
+    chat = _chat(rng, held_out)
+    saying.converse(rng, chat, rng.choice((1, 2, 3, 4, 5)), held_out)
+    return chat
+
+
+def calling_chat(rng: random.Random, held_out: bool = False) -> Chat:
+    chat = _chat(rng, held_out)
+    if chat.system is None and rng.random() < 0.5:
+        chat.system = SYSTEMS[1]
+    calling.converse(rng, chat, rng.choice((1, 2, 3)), held_out)
+    return chat

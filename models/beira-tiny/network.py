@@ -1,0 +1,188 @@
+"""Qwen2.5-VL's mathematics in plain torch, at the embedded model's shape: what is trained. parity.py holds it to transformers.
+
+Pictures of one size make one tensor and texts are padded on the right, where causal attention never looks: no masks but
+the vision tower's windows. Its norms' epsilon is that of llama.cpp (1e-6 in the tower, none in the text model).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+PATCH, MERGE, WINDOW = 14, 2, 4
+"""Pixels a patch, patches a token's side, tokens a window's side."""
+PATCH_VALUES = 3 * PATCH * PATCH
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The model's numbers; both heads' widths are hidden / heads."""
+
+    vocabulary: int = 1024
+    hidden: int = 192
+    layers: int = 5
+    heads: int = 6
+    kv_heads: int = 2
+    ffn: int = 448
+    rope_base: float = 200.0
+    rope_sections: tuple[int, int, int] = (2, 7, 7)
+    """Of the 16 frequencies, those for time, height, width. The base is low and width gets many, so that a few tokens
+    to the side are an angle that a small head can read."""
+    vision_hidden: int = 160
+    vision_layers: int = 4
+    vision_heads: int = 5
+    vision_ffn: int = 416
+    vision_pattern: int = 2
+    """Every second block of the tower attends to the whole picture, the others within windows of 112 pixels."""
+
+    @property
+    def head(self) -> int:
+        return self.hidden // self.heads
+
+
+def rms(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    return F.rms_norm(x, (x.shape[-1],), weight, eps)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary positions; pairs are a half apart."""
+    a, b = x.chunk(2, -1)
+    return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
+
+
+class TextBlock(nn.Module):
+    def __init__(self, s: Shape) -> None:
+        super().__init__()
+        self.s = s
+        kv = s.kv_heads * s.head
+        self.norm1, self.norm2 = nn.Parameter(torch.ones(s.hidden)), nn.Parameter(torch.ones(s.hidden))
+        self.qkv = nn.Linear(s.hidden, s.hidden + 2 * kv)
+        self.out = nn.Linear(s.hidden, s.hidden, bias=False)
+        self.gate_up = nn.Linear(s.hidden, 2 * s.ffn, bias=False)
+        self.down = nn.Linear(s.ffn, s.hidden, bias=False)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        s, (b, n, _) = self.s, x.shape
+        q, k, v = self.qkv(rms(x, self.norm1, 1e-8)).split((s.hidden, s.kv_heads * s.head, s.kv_heads * s.head), -1)
+        q = rotate(q.view(b, n, s.heads, s.head).transpose(1, 2), cos, sin)
+        k = rotate(k.view(b, n, s.kv_heads, s.head).transpose(1, 2), cos, sin)
+        v = v.view(b, n, s.kv_heads, s.head).transpose(1, 2)
+        k, v = (t.repeat_interleave(s.heads // s.kv_heads, 1) for t in (k, v))
+        a = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(a.transpose(1, 2).reshape(b, n, s.hidden))
+        gate, up = self.gate_up(rms(x, self.norm2, 1e-8)).chunk(2, -1)
+        return x + self.down(F.silu(gate) * up)
+
+
+class VisionBlock(nn.Module):
+    def __init__(self, s: Shape) -> None:
+        super().__init__()
+        self.s, h = s, s.vision_hidden
+        self.norm1, self.norm2 = nn.Parameter(torch.ones(h)), nn.Parameter(torch.ones(h))
+        self.qkv, self.out = nn.Linear(h, 3 * h), nn.Linear(h, h)
+        self.gate_up, self.down = nn.Linear(h, 2 * s.vision_ffn), nn.Linear(s.vision_ffn, h)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
+        b, n, h = x.shape
+        heads = self.s.vision_heads
+        q, k, v = self.qkv(rms(x, self.norm1, 1e-6)).view(b, n, 3, heads, h // heads).permute(2, 0, 3, 1, 4).unbind(0)
+        a = F.scaled_dot_product_attention(rotate(q, cos, sin), rotate(k, cos, sin), v, attn_mask=mask)
+        x = x + self.out(a.transpose(1, 2).reshape(b, n, h))
+        gate, up = self.gate_up(rms(x, self.norm2, 1e-6)).chunk(2, -1)
+        return x + self.down(F.silu(gate) * up)
+
+
+class Vision(nn.Module):
+    """Pictures of one size to one row a token: (b, tokens · 4, 588) to (b, tokens, hidden)."""
+
+    def __init__(self, s: Shape) -> None:
+        super().__init__()
+        self.s, h = s, s.vision_hidden
+        self.patch = nn.Linear(PATCH_VALUES, h, bias=False)
+        self.blocks = nn.ModuleList(VisionBlock(s) for _ in range(s.vision_layers))
+        self.norm = nn.Parameter(torch.ones(h))
+        self.merge1, self.merge2 = nn.Linear(4 * h, 4 * h), nn.Linear(4 * h, s.hidden)
+
+    def forward(self, patches: Tensor, columns: int, rows: int) -> tuple[Tensor, Tensor]:
+        """Rows for the text model, and the normed patches of each token side by side."""
+        cos, sin, mask = self._geometry(columns, rows)
+        x = self.patch(patches)
+        for i, block in enumerate(self.blocks):
+            is_full = (i + 1) % self.s.vision_pattern == 0
+            x = block(x, cos, sin, None if is_full else mask)
+        b = x.shape[0]
+        merged = rms(x, self.norm, 1e-6).reshape(b, rows * columns, -1)
+        return self.merge2(F.gelu(self.merge1(merged))), merged
+
+    def _geometry(self, columns: int, rows: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Angles of the patches (token by token, 2 x 2 each) and which see each other within a window."""
+        r, c, i, j = (t.reshape(-1) for t in torch.meshgrid(*(torch.arange(n) for n in (rows, columns, 2, 2)), indexing="ij"))
+        half = self.s.vision_hidden // self.s.vision_heads // 2
+        frequencies = 10000.0 ** -(torch.arange(0, half, 2) / half)
+        angles = torch.cat([(2 * r + i)[:, None] * frequencies, (2 * c + j)[:, None] * frequencies], -1)
+        mask = None
+        if max(rows, columns) > WINDOW:
+            window = (r // WINDOW) * 1000 + c // WINDOW
+            mask = window[:, None] == window[None]
+        return angles.cos(), angles.sin(), mask
+
+
+class Network(nn.Module):
+    """The whole model, and the heads that only training needs (`aids`)."""
+
+    def __init__(self, s: Shape) -> None:
+        super().__init__()
+        self.s = s
+        self.vision = Vision(s)
+        self.embed = nn.Embedding(s.vocabulary, s.hidden)
+        self.blocks = nn.ModuleList(TextBlock(s) for _ in range(s.layers))
+        self.norm = nn.Parameter(torch.ones(s.hidden))
+        self.aids = nn.ModuleDict({"seen": nn.Linear(4 * s.vision_hidden, SEEN), "told": nn.Linear(s.hidden, SEEN), "placed": nn.Linear(s.hidden, PLACED)})
+        self.reset()
+
+    def reset(self) -> None:
+        """Scaled by fan-in: the usual 0.02 is far too small at these widths."""
+        for m in self.modules():
+            if isinstance(m, nn.Linear):
+                nn.init.normal_(m.weight, std=0.7 / math.sqrt(m.in_features))
+                if m.bias is not None:
+                    nn.init.zeros_(m.bias)
+        nn.init.normal_(self.embed.weight, std=0.06)
+        for block in (*self.blocks, *self.vision.blocks):
+            block.out.weight.data *= 0.3
+            block.down.weight.data *= 0.3
+
+    def angles(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """(3, b, n) positions in time, height and width to cosines and sines of (b, 1, n, head / 2)."""
+        half = self.s.head // 2
+        frequencies = self.s.rope_base ** -(torch.arange(half) / half)
+        section = torch.repeat_interleave(torch.arange(3), torch.tensor(self.s.rope_sections))
+        chosen = positions[section].permute(1, 2, 0).float() * frequencies
+        return chosen.cos()[:, None], chosen.sin()[:, None]
+
+    def hidden(self, tokens: Tensor, positions: Tensor, image_rows: Tensor | None, at: Tensor | None, tap: int = 2) -> tuple[Tensor, Tensor]:
+        """The last layer's output, normed, and that of layer `tap`. `at` indexes the flat tokens that are pictures."""
+        x = self.embed(tokens)
+        if image_rows is not None and at is not None:
+            x = x.reshape(-1, x.shape[-1]).index_copy(0, at, image_rows).view(x.shape)
+        cos, sin = self.angles(positions)
+        tapped = x
+        for i, block in enumerate(self.blocks):
+            x = block(x, cos, sin)
+            if i == tap:
+                tapped = x
+        return rms(x, self.norm, 1e-8), tapped
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return hidden @ self.embed.weight.T
+
+
+KIND_CLASSES, COLOUR_CLASSES, LETTER_CLASSES = 6, 8, 36
+SEEN = KIND_CLASSES * COLOUR_CLASSES + KIND_CLASSES + COLOUR_CLASSES + LETTER_CLASSES + 4
+"""What a picture's token is asked about in training: pairs, kinds, colours, letters; the shape's box around it."""
+PLACED = 4 + 4
+"""And in the text model: its own place, the picture's size, the shape's box in the picture."""

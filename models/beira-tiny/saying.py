@@ -1,0 +1,158 @@
+"""Conversations in text alone: greetings, capitals, sums, repeating, spelling, recalling, and saying "I don't know"."""
+
+from __future__ import annotations
+
+import random
+import string
+
+from chats import Chat
+from lexicon import (
+    CAPITALS, CITIES, CITIES_HELD_OUT, EUROPEAN, GREETINGS, NAMES, NAMES_HELD_OUT, ODD_HELD_OUT, ODD_QUESTIONS, THANKS,
+    UNKNOWN, WORDS, WORDS_HELD_OUT,
+)  # fmt: skip
+
+Question = tuple[str, str, str]
+
+CAPITAL = {
+    "en": ("What is the capital of {c}?", "What's the capital of {c}?", "Capital of {c}?", "Name the capital of {c}.",
+           "Which city is the capital of {c}?", "Tell me the capital of {c}."),
+    "pt": ("Qual é a capital {c}?", "Qual a capital {c}?", "Diga a capital {c}.", "Que cidade é a capital {c}?"),
+}  # fmt: skip
+LIST_CAPITALS = {
+    "en": ("Name the european capitals", "Name the European capitals.", "List the european capitals", "Name some european capitals",
+           "What are the European capitals?", "List some European capitals."),
+    "pt": ("Diga as capitais europeias", "Liste as capitais europeias.", "Quais são as capitais europeias?", "Cite algumas capitais europeias."),
+}  # fmt: skip
+SUM = {
+    "en": ("What is {a} + {b}?", "{a} + {b} = ?", "How much is {a} plus {b}?", "{a} + {b}", "Calculate {a} + {b}.", "Add {a} and {b}."),
+    "pt": ("Quanto é {a} + {b}?", "{a} + {b} = ?", "Quanto é {a} mais {b}?", "Some {a} e {b}.", "Calcule {a} + {b}."),
+}
+REPEAT = {
+    "en": ("Repeat: {t}", "Repeat after me: {t}", "Say: {t}", "Repeat this: {t}", "Please repeat: {t}"),
+    "pt": ("Repita: {t}", "Diga: {t}", "Repita isto: {t}", "Por favor, repita: {t}"),
+}
+SPELL = {
+    "en": ("Spell {t}", "Spell the word {t}.", "How do you spell {t}?", "Please spell {t}."),
+    "pt": ("Soletre {t}", "Soletre a palavra {t}.", "Como se soletra {t}?", "Por favor, soletre {t}."),
+}
+FACTS = {
+    "en": ("The {k} is {v}.", "What is the {k}?"),
+    "pt": ("A resposta para {k} é {v}.", "Qual é a resposta para {k}?"),
+}
+_ECHO = {"en": "The {k} is {v}.", "pt": "A resposta para {k} é {v}."}
+KEYS = ("code", "secret code", "number", "password", "key", "magic word", "answer")
+
+
+def word(rng: random.Random, held_out: bool) -> str:
+    """A known word, or letters that never met."""
+    if rng.random() < 0.3:
+        return "".join(rng.choice(string.ascii_lowercase) for _ in range(rng.randint(3, 7)))
+    return rng.choice(WORDS_HELD_OUT if held_out else WORDS)
+
+
+def name(rng: random.Random, held_out: bool) -> str:
+    return rng.choice(NAMES_HELD_OUT if held_out else NAMES)
+
+
+def city(rng: random.Random, held_out: bool) -> str:
+    """A city, or a made-up one: what is copied must not be what is known."""
+    if not held_out and rng.random() < 0.35:
+        parts = [rng.choice("b c d f g l m n p r s t v z br st ch".split()) + rng.choice("a e i o u ai ou".split()) for _ in range(rng.randint(2, 3))]
+        return ("".join(parts) + rng.choice(("", "n", "r", "ville", "ton"))).capitalize()
+    return rng.choice(CITIES_HELD_OUT if held_out else CITIES)
+
+
+def code(rng: random.Random) -> str:
+    """Letters and digits that nobody can guess."""
+    r = rng.random()
+    if r < 0.4:
+        return "".join(rng.choice(string.digits) for _ in range(rng.randint(2, 6)))
+    letters = string.ascii_uppercase if r < 0.7 else string.ascii_lowercase
+    return "".join(rng.choice(letters + string.digits) for _ in range(rng.randint(3, 7)))
+
+
+def phrase(rng: random.Random, held_out: bool) -> str:
+    return " ".join(word(rng, held_out) for _ in range(rng.randint(1, 5)))
+
+
+def wording(rng: random.Random, rows: dict[str, tuple[str, ...]], language: str, held_out: bool) -> str:
+    row = rows[language]
+    return row[-1] if held_out and rng.random() < 0.5 else rng.choice(row[:-1])
+
+
+def greet(rng: random.Random, language: str, held_out: bool) -> Question:
+    said, answer = (GREETINGS if rng.random() < 0.7 else THANKS)[language]
+    return rng.choice(said), answer, "greeting"
+
+
+def capital(rng: random.Random, language: str, held_out: bool) -> Question:
+    country = rng.choice(sorted(CAPITALS))
+    english, country_pt, portuguese = CAPITALS[country]
+    if language == "en":
+        return wording(rng, CAPITAL, language, held_out).format(c=country), f"The capital of {country} is {english}.", "capital"
+    return wording(rng, CAPITAL, language, held_out).format(c=country_pt), f"A capital {country_pt} é {portuguese}.", "capital"
+
+
+def capitals(rng: random.Random, language: str, held_out: bool) -> Question:
+    return wording(rng, LIST_CAPITALS, language, held_out), EUROPEAN[language], "capital"
+
+
+def add(rng: random.Random, language: str, held_out: bool) -> Question:
+    a, b = rng.randint(0, 10), rng.randint(0, 10)
+    return wording(rng, SUM, language, held_out).format(a=a, b=b), f"{a} + {b} = {a + b}.", "sum"
+
+
+def repeat(rng: random.Random, language: str, held_out: bool) -> Question:
+    text = phrase(rng, held_out) if rng.random() < 0.7 else code(rng) + " " + phrase(rng, held_out)
+    if rng.random() < 0.3:
+        text = text[0].upper() + text[1:] + rng.choice(".!?")
+    return wording(rng, REPEAT, language, held_out).format(t=text), text, "repeat"
+
+
+def spell(rng: random.Random, language: str, held_out: bool) -> Question:
+    text = word(rng, held_out)
+    return wording(rng, SPELL, language, held_out).format(t=text), "-".join(text), "spell"
+
+
+def unknown(rng: random.Random, language: str, held_out: bool) -> Question:
+    if held_out:
+        return rng.choice(ODD_HELD_OUT[language]), UNKNOWN[language], "unknown"
+    asked = rng.choice(ODD_QUESTIONS[language])
+    while "{" in asked:
+        start = asked.index("{")
+        kind = asked[start + 1]
+        fill = {"w": word, "n": name, "c": city}.get(kind)
+        value = fill(rng, False) if fill else str(rng.randint(1800, 2030))
+        asked = asked[:start] + value + asked[start + 3 :]
+    return asked, UNKNOWN[language], "unknown"
+
+
+def recall(rng: random.Random, language: str, held_out: bool, n_words: int | None = None) -> Question:
+    """A needle in filler."""
+    key, value = rng.choice(KEYS), code(rng)
+    before = n_words if n_words is not None else rng.choice((0, 5, 20, 40))
+    fact, asked = (t.format(k=key, v=value) for t in FACTS[language])
+    filler = [sentence_of(rng, held_out) for _ in range(1 + before // 6)]
+    place = rng.randint(0, len(filler))
+    filler.insert(place, fact)
+    return " ".join(filler) + " " + asked, _ECHO[language].format(k=key, v=value), "needle"
+
+
+def sentence_of(rng: random.Random, held_out: bool) -> str:
+    """A sentence of filler."""
+    return " ".join(word(rng, held_out) for _ in range(rng.randint(4, 8))).capitalize() + "."
+
+
+TASKS = ((greet, 0.8), (capital, 1.6), (capitals, 0.35), (add, 1.3), (repeat, 1.4), (spell, 1.2), (unknown, 2), (recall, 0.9))
+
+
+def question(rng: random.Random, language: str, held_out: bool) -> Question:
+    task = rng.choices([t for t, _ in TASKS], [w for _, w in TASKS])[0]
+    return task(rng, language, held_out)
+
+
+def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None:
+    for _ in range(turns):
+        asked, said, task = question(rng, chat.language, held_out)
+        chat.ask(asked)
+        chat.answer(said, task)

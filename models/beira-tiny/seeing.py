@@ -1,0 +1,303 @@
+"""Conversations about pictures: questions whose answers follow from what was drawn."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+
+from chats import Chat
+from lexicon import (
+    COLOURS, COLOURS_PT, KINDS, KINDS_PT, NUMBERS, a_shape, kind_name, listed, shape_name, the_shape,
+)  # fmt: skip
+from scenes import Scene, Shape
+
+Question = tuple[str, str, str]
+"""Question, answer, task."""
+
+# the last wording of each row is for evaluation only
+DESCRIBE = {
+    "en": ("What is in this image?", "Describe the image.", "What do you see?", "What is in the picture?", "Describe this picture.",
+           "What does the image show?", "What can you see in this image?", "What's in this image?", "Describe what you see in the picture."),
+    "pt": ("O que há nesta imagem?", "Descreva a imagem.", "O que você vê?", "O que tem na imagem?", "Descreva esta imagem.",
+           "O que a imagem mostra?", "O que há na imagem?", "Descreva o que você vê na imagem."),
+}  # fmt: skip
+COLOUR_OF = {
+    "en": ("What color is {the}?", "What colour is {the}?", "Which color is {the}?", "What is the color of {the}?", "Tell me the color of {the}."),
+    "pt": ("Qual é a cor d{the}?", "De que cor é {the}?", "Que cor tem {the}?", "Diga a cor d{the}."),
+}
+KIND_OF = {
+    "en": ("What shape is {colour}?", "Which shape is {colour}?", "What is the {colour} shape?", "What kind of shape is the {colour} one?"),
+    "pt": ("Qual forma é {colour}?", "Que forma é {colour}?", "Qual é a forma {colour}?", "Que tipo de forma é a {colour}?"),
+}
+COUNT_ALL = {
+    "en": ("How many shapes are there?", "How many shapes are in the image?", "Count the shapes.", "How many shapes do you see?"),
+    "pt": ("Quantas formas há?", "Quantas formas há na imagem?", "Conte as formas.", "Quantas formas você vê?"),
+}
+COUNT_SOME = {
+    "en": ("How many {some} are there?", "How many {some} are in the image?", "Count the {some}.", "How many {some} do you see?"),
+    "pt": ("Quant{os} {some} há?", "Quant{os} {some} há na imagem?", "Conte {os2} {some}.", "Quant{os} {some} você vê?"),
+}
+IS_THERE = {
+    "en": ("Is there {a}?", "Is there {a} in the image?", "Do you see {a}?", "Can you see {a} in the image?"),
+    "pt": ("Há {a}?", "Há {a} na imagem?", "Você vê {a}?", "Existe {a} na imagem?"),
+}
+SIDES = {
+    "en": {"left": "to the left of", "right": "to the right of", "above": "above", "below": "below"},
+    "pt": {"left": "à esquerda d", "right": "à direita d", "above": "acima d", "below": "abaixo d"},
+}
+LOCATE = {
+    "en": ("Locate {the}.", "Find {the}.", "Locate {the} in the image.", "Detect {the}.", "Give the bounding box of {the}.",
+           "Locate {the}, output its bbox coordinates using JSON format.", "Find {the} and give its box as JSON."),
+    "pt": ("Localize {the}.", "Encontre {the}.", "Localize {the} na imagem.", "Dê a caixa d{the}.", "Encontre {the} e dê a caixa em JSON."),
+}  # fmt: skip
+LOCATE_ALL = {
+    "en": ("Locate all shapes.", "Find all shapes.", "Locate every shape in the image."),
+    "pt": ("Localize todas as formas.", "Encontre todas as formas.", "Localize todas as formas da imagem."),
+}
+READ_NUMBER = {
+    "en": ("What number is in the image?", "Read the number.", "What number is this?", "Which number do you see?", "What is the number in the picture?"),
+    "pt": ("Que número há na imagem?", "Leia o número.", "Que número é este?", "Qual número você vê na imagem?"),
+}
+READ_WORD = {
+    "en": ("What word is in the image?", "Read the word.", "What word is this?", "Which word do you see?", "What is the word in the picture?"),
+    "pt": ("Que palavra há na imagem?", "Leia a palavra.", "Que palavra é esta?", "Qual palavra você vê na imagem?"),
+}
+READ = {
+    "en": ("Read the text.", "What does it say?", "What is written in the image?", "What text is in the image?"),
+    "pt": ("Leia o texto.", "O que está escrito?", "O que está escrito na imagem?", "Que texto há na imagem?"),
+}
+JSON_ONE = {
+    "en": ('Answer in JSON with the keys "color" and "shape".', 'Describe the image as JSON with "color" and "shape".',
+           'What is in this image? Reply with JSON: {"color": …, "shape": …}.', 'Give a JSON object with the keys "color" and "shape".'),
+    "pt": ('Responda em JSON com as chaves "color" e "shape".', 'Descreva a imagem em JSON com "color" e "shape".',
+           'Dê um objeto JSON com as chaves "color" e "shape".'),
+}  # fmt: skip
+JSON_COUNT = {
+    "en": ('How many shapes are there? Answer in JSON with the key "count".', 'Count the shapes. Reply with JSON: {"count": …}.',
+           'Give the number of shapes as JSON with the key "count".'),
+    "pt": ('Quantas formas há? Responda em JSON com a chave "count".', 'Conte as formas. Responda em JSON: {"count": …}.',
+           'Dê o número de formas em JSON com a chave "count".'),
+}  # fmt: skip
+ORDINALS = {"en": ("first", "second"), "pt": ("primeira", "segunda")}
+
+
+def pick(rng: random.Random, rows: dict[str, tuple[str, ...]], language: str, held_out: bool) -> str:
+    """A wording; the last one is for evaluation only, where it is half of the cases."""
+    wordings = rows[language]
+    return wordings[-1] if held_out and rng.random() < 0.5 else rng.choice(wordings[:-1])
+
+
+def of(article_and_name: str, language: str) -> str:
+    return article_and_name
+
+
+def sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def description(scene: Scene, language: str) -> str:
+    """What the answer to "What is in this image?" is."""
+    if scene.text is not None:
+        is_number = scene.text.isdigit()
+        if language == "en":
+            return f"The image shows the {'number' if is_number else 'word'} {scene.text}."
+        return f"A imagem mostra {'o número' if is_number else 'a palavra'} {scene.text}."
+    names = listed([a_shape(s.kind, s.colour, language) for s in scene.shapes], language)
+    return ("The image shows " if language == "en" else "A imagem mostra ") + names + "."
+
+
+def describe(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question:
+    return pick(rng, DESCRIBE, language, held_out), description(scene, language), "describe"
+
+
+def colour_of(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question | None:
+    ones = [s for s in scene.shapes if sum(t.kind == s.kind for t in scene.shapes) == 1]
+    if not ones:
+        return None
+    s = rng.choice(ones)
+    the = the_shape(s.kind, None, language)
+    colour = s.colour if language == "en" else COLOURS_PT[s.colour][KINDS_PT[s.kind][1]]
+    verb = "is" if language == "en" else "é"
+    return pick(rng, COLOUR_OF, language, held_out).format(the=the), f"{sentence(the)} {verb} {colour}.", "colour"
+
+
+def kind_of(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question | None:
+    ones = [s for s in scene.shapes if sum(t.colour == s.colour for t in scene.shapes) == 1]
+    if not ones:
+        return None
+    s = rng.choice(ones)
+    colour = s.colour if language == "en" else COLOURS_PT[s.colour][1]
+    name = kind_name(s.kind, language)
+    said = f"The {colour} shape is a {name}." if language == "en" else f"A forma {colour} é {'uma' if KINDS_PT[s.kind][1] else 'um'} {name}."
+    return pick(rng, KIND_OF, language, held_out).format(colour=colour), said, "kind"
+
+
+def count_all(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question:
+    n = len(scene.shapes)
+    if language == "en":
+        said = f"There {'is' if n == 1 else 'are'} {NUMBERS['en'][n]} shape{'s' * (n != 1)}."
+    else:
+        said = f"Há {('nenhuma', 'uma', 'duas', 'três', 'quatro')[n]} forma{'s' * (n > 1)}."
+    return pick(rng, COUNT_ALL, language, held_out), said, "count"
+
+
+def count_some(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question:
+    kind = rng.choice(scene.shapes).kind if rng.random() < 0.75 else rng.choice(KINDS)
+    n = sum(s.kind == kind for s in scene.shapes)
+    wording = pick(rng, COUNT_SOME, language, held_out)
+    if language == "en":
+        some = {"cross": "crosses"}.get(kind, kind + "s")
+        said = f"There {'is' if n == 1 else 'are'} {NUMBERS['en'][n]} {kind if n == 1 else some}."
+        return wording.format(some=some), said, "count"
+    noun, f, some = KINDS_PT[kind]
+    number = {0: "nenhuma" if f else "nenhum", 1: "uma" if f else "um", 2: "duas" if f else "dois"}.get(n) or NUMBERS["pt"][n]
+    said = f"Há {number} {noun if n < 2 else some}."
+    return wording.format(some=some, os="as" if f else "os", os2="as" if f else "os"), said, "count"
+
+
+def is_there(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question:
+    here = {(s.kind, s.colour) for s in scene.shapes}
+    if rng.random() < 0.5:
+        kind, colour = rng.choice(sorted(here))
+    elif rng.random() < 0.6:  # something half right
+        s = rng.choice(scene.shapes)
+        kind, colour = (s.kind, rng.choice(COLOURS)) if rng.random() < 0.5 else (rng.choice(KINDS), s.colour)
+    else:
+        kind, colour = rng.choice(KINDS), rng.choice(COLOURS)
+    a = a_shape(kind, colour, language)
+    found = (kind, colour) in here
+    if language == "en":
+        said = f"Yes, there is {a}." if found else f"No, there is no {shape_name(kind, colour, language)}."
+    else:
+        said = f"Sim, há {a}." if found else f"Não, não há {a}."
+    return pick(rng, IS_THERE, language, held_out).format(a=a), said, "yes/no"
+
+
+def _side(a: Shape, b: Shape) -> str | None:
+    """Where `a` is as seen from `b`, where one direction is clear."""
+    dx, dy = a.centre[0] - b.centre[0], a.centre[1] - b.centre[1]
+    if abs(dx) > 1.4 * abs(dy):
+        return "left" if dx < 0 else "right"
+    if abs(dy) > 1.4 * abs(dx):
+        return "above" if dy < 0 else "below"
+    return None
+
+
+def relation(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question | None:
+    pairs = [(a, b, side) for a in scene.shapes for b in scene.shapes if a is not b and (side := _side(a, b))]
+    if not pairs:
+        return None
+    a, b, side = rng.choice(pairs)
+    the_a, the_b = (the_shape(s.kind, s.colour, language) for s in (a, b))
+    if rng.random() < 0.5 and len(scene.shapes) == 2:
+        if language == "en":
+            said = f"{sentence(the_a)} is {SIDES['en'][side]} {the_b}."
+            return f"Where is {the_a}?", said, "relation"
+        return f"Onde está {the_a}?", f"{sentence(the_a)} está {SIDES['pt'][side]}{the_b}.", "relation"
+    opposite = {"left": "right", "right": "left", "above": "below", "below": "above"}
+    asked = side if rng.random() < 0.5 else opposite[side]
+    if language == "en":
+        return f"Is {the_a} {SIDES['en'][asked]} {the_b}?", "Yes." if asked == side else "No.", "relation"
+    wording = f"{sentence(the_a)} está {SIDES['pt'][asked]}{the_b}?"
+    return wording, "Sim." if asked == side else "Não.", "relation"
+
+
+def boxes(shapes: list[Shape], language: str) -> str:
+    """Qwen's grounding answer."""
+    found = [{"bbox_2d": list(s.box), "label": shape_name(s.kind, s.colour, language)} for s in shapes]
+    return json.dumps(found, ensure_ascii=False)
+
+
+def locate(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question:
+    if rng.random() < 0.12 and len(scene.shapes) < 4:
+        return pick(rng, LOCATE_ALL, language, held_out), boxes(list(scene.shapes), language), "ground"
+    s = rng.choice(scene.shapes)
+    the = the_shape(s.kind, s.colour, language)
+    return pick(rng, LOCATE, language, held_out).format(the=the), boxes([s], language), "ground"
+
+
+def json_one(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question:
+    if len(scene.shapes) == 1 and rng.random() < 0.7:
+        s = scene.shapes[0]
+        return pick(rng, JSON_ONE, language, held_out), json.dumps({"color": s.colour, "shape": s.kind}), "json"
+    return pick(rng, JSON_COUNT, language, held_out), json.dumps({"count": len(scene.shapes)}), "json"
+
+
+def read(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question:
+    assert scene.text is not None
+    is_number = scene.text.isdigit()
+    if rng.random() < 0.25:
+        said = f"The image says {scene.text}." if language == "en" else f"A imagem diz {scene.text}."
+        return pick(rng, READ, language, held_out), said, "read"
+    wording = pick(rng, READ_NUMBER if is_number else READ_WORD, language, held_out)
+    if language == "en":
+        return wording, f"The {'number' if is_number else 'word'} is {scene.text}.", "read"
+    return wording, f"{'O número' if is_number else 'A palavra'} é {scene.text}.", "read"
+
+
+Asker = Callable[[random.Random, Scene, str, bool], Question | None]
+ASKERS: tuple[tuple[Asker, float], ...] = (
+    (describe, 4), (colour_of, 1.5), (kind_of, 1.5), (count_all, 1), (count_some, 1.5), (is_there, 2), (relation, 2.5),
+    (locate, 2.5), (json_one, 0.8),
+)  # fmt: skip
+
+
+def question(rng: random.Random, scene: Scene, language: str, held_out: bool, asker: Asker | None = None) -> Question:
+    """A question that `scene` can answer."""
+    if scene.text is not None:
+        return (describe if rng.random() < 0.15 else read)(rng, scene, language, held_out)  # type: ignore[return-value]
+    while True:
+        chosen = asker or rng.choices([a for a, _ in ASKERS], [w for _, w in ASKERS])[0]
+        if made := chosen(rng, scene, language, held_out):
+            return made
+        asker = None
+
+
+def ask_about(rng: random.Random, chat: Chat, scene: Scene, made: Question) -> None:
+    """The turn that shows the picture: it comes before the question, or after."""
+    content = (scene, made[0]) if rng.random() < 0.75 else (made[0], scene)
+    chat.ask(*content)
+    chat.answer(made[1], made[2])
+
+
+def ask_about_two(rng: random.Random, chat: Chat, scenes: tuple[Scene, Scene], held_out: bool) -> None:
+    """Two pictures in one message."""
+    language, r = chat.language, rng.random()
+    which = rng.randint(0, 1)
+    name = ORDINALS[language][which]
+    said = [description(s, language) for s in scenes]
+    if language == "en":
+        firsts = [d.replace("The image", f"The {o} image", 1) for d, o in zip(said, ORDINALS["en"], strict=True)]
+    else:
+        firsts = [d.replace("A imagem", f"A {o} imagem", 1) for d, o in zip(said, ORDINALS["pt"], strict=True)]
+    if r < 0.45:
+        asked = f"What is in the {name} image?" if language == "en" else f"O que há na {name} imagem?"
+        answer = firsts[which]
+    elif r < 0.7:
+        asked = "Describe both images." if language == "en" else "Descreva as duas imagens."
+        answer = " ".join(firsts)
+    else:
+        s = rng.choice(scenes[which].shapes) if scenes[which].shapes else None
+        if s is None or any((t.kind, t.colour) == (s.kind, s.colour) for t in scenes[1 - which].shapes):
+            asked = f"Describe the {name} image." if language == "en" else f"Descreva a {name} imagem."
+            answer = firsts[which]
+        else:
+            a = a_shape(s.kind, s.colour, language)
+            asked = f"Which image shows {a}?" if language == "en" else f"Qual imagem mostra {a}?"
+            answer = f"The {name} image shows {a}." if language == "en" else f"A {name} imagem mostra {a}."
+    chat.ask(*scenes, asked) if rng.random() < 0.75 else chat.ask(asked, *scenes)
+    chat.answer(answer, "two images")
+
+
+def ask_about_two_again(rng: random.Random, chat: Chat, scenes: tuple[Scene, Scene], held_out: bool) -> None:
+    """Another question about the two pictures above."""
+    which = rng.randint(0, 1)
+    made = question(rng, scenes[which], chat.language, held_out, describe)
+    name = ORDINALS[chat.language][which]
+    if chat.language == "en":
+        chat.ask(f"And what is in the {name} image?")
+        chat.answer(made[1].replace("The image", f"The {name} image", 1), "two images")
+    else:
+        chat.ask(f"E o que há na {name} imagem?")
+        chat.answer(made[1].replace("A imagem", f"A {name} imagem", 1), "two images")

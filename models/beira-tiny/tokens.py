@@ -1,0 +1,69 @@
+"""The tokenizer: byte-pair encoding with Qwen2's way of splitting, trained on the recipe's own conversations."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+import data
+from chats import Chat, parts
+from runtime.engine.request import Text
+
+SIZE = 1024
+_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+MARKUP = (
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
+    "<|video_pad|>", "<tool_call>", "</tool_call>",
+)  # fmt: skip
+"""The last ids, in this order."""
+
+
+def examples(seed: int, count: int) -> Iterator[Chat]:
+    for i in range(count):
+        rng = random.Random(f"{seed} tokens {i}")
+        yield data.seeing_chat(rng, data.cells_for(rng)) if i % 3 == 0 else data.saying_chat(rng) if i % 3 == 1 else data.calling_chat(rng)
+
+
+def train(seed: int, count: int = 9000) -> Tokenizer:
+    """Every byte is kept; digits stay single; the markup is added behind."""
+    tokenizer = Tokenizer(models.BPE())
+    split = pre_tokenizers.Split(Regex(_SPLIT), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=SIZE - len(MARKUP), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    texts = (p.text for chat in examples(seed, count) for p in parts(chat) if isinstance(p, Text))
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def vocabulary(tokenizer: Tokenizer) -> tuple[list[str], list[tuple[str, str]]]:
+    """Tokens by id, markup included, and merges."""
+    model = json.loads(tokenizer.to_str())["model"]
+    by_id = sorted(model["vocab"], key=model["vocab"].__getitem__)
+    padding = [f"[PAD{i}]" for i in range(len(by_id), SIZE - len(MARKUP))]
+    return [*by_id, *padding, *MARKUP], [tuple(m) for m in model["merges"]]
+
+
+def markup_ids() -> dict[str, int]:
+    return {name: SIZE - len(MARKUP) + i for i, name in enumerate(MARKUP)}
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--out", type=Path, required=True)
+    p.add_argument("--seed", type=int, default=1)
+    a = p.parse_args()
+    a.out.parent.mkdir(parents=True, exist_ok=True)
+    train(a.seed).save(str(a.out))
+    print(f"{a.out}: {SIZE} tokens")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,279 @@
+"""Trains the embedded model: first the tower alone against what was drawn, then everything together.
+
+  python models/beira-tiny/train.py --work models/beira-tiny/work
+
+It writes a checkpoint every few minutes and goes on from it when started again; no step depends on the clock. Data come
+from one process beside it, always a few batches ahead, and the same for the same seed and step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import multiprocessing
+import time
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import batches
+from batches import Batch, Encoder, Pictures
+from muon import Muon
+from network import COLOUR_CLASSES, KIND_CLASSES, Network, Shape
+
+MIX = (("seeing", 16), ("seeing", 16), ("saying", 12), ("calling", 6))
+"""One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers."""
+GROUP = 4
+"""Steps whose chats are made together, so that those of like length meet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What the learners share beside the weights."""
+
+    size: int
+    gradients: tuple[Tensor, ...]
+    barrier: Any
+    should_save: Any
+
+
+def produce(seed: int, first: int, looking: int, steps: int, tokenizer: Path, queues: list[Any]) -> None:
+    """The data process: from step `first` on, every learner gets the whole step."""
+    torch.set_num_threads(1)
+    encoder = Encoder(tokenizer)
+    for step in range(first, looking):
+        made = [batches.looks(seed, step * len(queues) + i, 32) for i in range(len(queues))]
+        for queue in queues:
+            queue.put(made)
+    start = max(first, looking)
+    for group in range((start - looking) // GROUP, -(-(steps - looking) // GROUP)):
+        columns = [batches.group(seed, group * len(MIX) + i, kind, n, encoder, GROUP) for i, (kind, n) in enumerate(MIX)]
+        for i in range(GROUP):
+            if looking + group * GROUP + i >= start:
+                for queue in queues:
+                    queue.put([column[i] for column in columns])
+
+
+def optimizers(net: Network, rank: int, size: int) -> list[torch.optim.Optimizer]:
+    """Muon for the blocks' matrices, AdamW for all else: those of learner `rank`."""
+    s = net.s
+    kv, h = s.kv_heads * s.head, s.vision_hidden
+    cuts: list[tuple[Tensor, tuple[int, ...]]] = []
+    for b in net.blocks:
+        cuts += [(b.qkv.weight, (s.hidden, kv, kv)), (b.out.weight, (s.hidden,)), (b.gate_up.weight, (s.ffn, s.ffn)), (b.down.weight, (s.hidden,))]
+    for b in net.vision.blocks:
+        cuts += [(b.qkv.weight, (h, h, h)), (b.out.weight, (h,)), (b.gate_up.weight, (s.vision_ffn,) * 2), (b.down.weight, (h,))]
+    matrices = {id(p) for p, _ in cuts}
+    rest = [p for p in net.parameters() if id(p) not in matrices]
+    # a block's four matrices stay together; every learner has its turn
+    mine = [c for i, c in enumerate(cuts) if i // 4 % size == rank]
+    return [Muon(mine, lr=0.015), torch.optim.AdamW(rest[rank::size], lr=2e-3, betas=(0.9, 0.98), weight_decay=0.0, eps=1e-9)]
+
+
+def seen_loss(said: Tensor, p: Pictures) -> Tensor:
+    """Of a head asked about every token of the pictures."""
+    seen, has = torch.from_numpy(p.seen), torch.from_numpy(p.has_shape)
+    n_pairs = KIND_CLASSES * COLOUR_CLASSES
+    flat = F.binary_cross_entropy_with_logits(said[..., :-4], seen[..., :-4], reduction="none")
+    loss = flat[..., :n_pairs].sum(-1).mean() + flat[..., n_pairs:].sum(-1).mean()
+    if has.any():
+        loss = loss + 0.3 * (said[..., -4:] - seen[..., -4:])[has].abs().mean()
+    return loss
+
+
+def placed_loss(said: Tensor, p: Pictures) -> Tensor:
+    """Of a head asked where a token is, how large the picture is and where its shape lies; in tokens."""
+    b, n = said.shape[:2]
+    c, r = torch.arange(n) % p.columns, torch.arange(n) // p.columns
+    own = torch.stack([c, r, torch.full_like(c, p.columns), torch.full_like(c, p.rows)], -1).float()
+    loss = 0.3 * (said[..., :4] - own).abs().mean()
+    has = torch.from_numpy(p.has_shape)
+    return loss + (said[..., 4:] - torch.from_numpy(p.placed))[has].abs().mean() if has.any() else loss
+
+
+def look_loss(net: Network, p: Pictures) -> dict[str, Tensor]:
+    _, merged = net.vision(torch.from_numpy(p.patches), p.columns, p.rows)
+    return {"seen": seen_loss(net.aids["seen"](merged), p)}
+
+
+def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
+    """`answer` is a sum over weights' tokens, with `weight` to divide by; the aids' losses are means."""
+    tokens, weights = torch.from_numpy(batch.tokens), torch.from_numpy(batch.weights)[:, 1:]
+    rows = at = None
+    losses: dict[str, Tensor] = {}
+    if batch.pictures is not None:
+        p = batch.pictures
+        rows, merged = net.vision(torch.from_numpy(p.patches), p.columns, p.rows)
+        losses["seen"] = seen_loss(net.aids["seen"](merged), p)
+        at = torch.from_numpy(batch.at)
+    out, tapped = net.hidden(tokens, torch.from_numpy(batch.positions), None if rows is None else rows.reshape(-1, net.s.hidden), at)
+    if rows is not None:
+        told = tapped.reshape(-1, net.s.hidden)[at].view(rows.shape)
+        losses["told"] = seen_loss(net.aids["told"](told), p)
+        losses["placed"] = placed_loss(net.aids["placed"](told), p)
+    kept = weights > 0
+    logits = net.logits(out[:, :-1][kept])
+    each = F.cross_entropy(logits, tokens[:, 1:][kept], reduction="none")
+    w = weights[kept]
+    losses["answer"] = (each * w).sum()
+    losses["weight"] = w.sum()
+    answers = w == 1
+    losses["right"] = (logits.argmax(-1) == tokens[:, 1:][kept])[answers].float().mean().detach()
+    return losses
+
+
+class Learner:
+    """One of the processes that learn together: all share the weights, each owns some of them and keeps their optimizers.
+
+    One thread each, and two waits a step: on a machine with other work, threads that wait for each other within every
+    operation were ten times slower.
+    """
+
+    def __init__(self, net: Network, work: Path, rank: int, looking: int, steps: int, common: Common) -> None:
+        self.net, self.work, self.rank, self.looking, self.steps, self.common = net, work, rank, looking, steps, common
+        self.step = 0
+        self.optimizers = optimizers(net, rank, common.size)
+        self.params = list(net.parameters())
+        offsets = [0, *itertools.accumulate(p.numel() for p in self.params)]
+        self.spans = list(zip(offsets, offsets[1:], strict=False))
+        owned = {id(p) for o in self.optimizers for g in o.param_groups for p in g["params"]}
+        self.is_owned = [id(p) in owned for p in self.params]
+        self.bases = [o.param_groups[0]["lr"] for o in self.optimizers]
+
+    def resume(self) -> None:
+        """Go on where the files say; the weights are loaded before the processes part."""
+        file = self.work / "checkpoint.pt"
+        if not file.exists():
+            return
+        self.step = torch.load(file, weights_only=False)["step"]
+        mine = self.work / f"optimizer.{self.rank}.pt"
+        if mine.exists():
+            for o, state in zip(self.optimizers, torch.load(mine, weights_only=False), strict=True):
+                o.load_state_dict(state)
+
+    def save(self) -> None:
+        """Whole or not at all."""
+        made = {f"optimizer.{self.rank}.pt": [o.state_dict() for o in self.optimizers]}
+        if self.rank == 0:
+            made["checkpoint.pt"] = {"net": self.net.state_dict(), "step": self.step, "shape": asdict(self.net.s)}
+        for name, state in made.items():
+            torch.save(state, self.work / (name + ".part"))
+        self.common.barrier.wait()
+        for name in made:
+            (self.work / (name + ".part")).replace(self.work / name)
+
+    def rate(self) -> float:
+        """Warm-up at each stage's beginning, then even, then down to nothing over the last third."""
+        since = self.step - (0 if self.step < self.looking else self.looking)
+        left = (self.steps - self.step) / max(1, 0.35 * (self.steps - self.looking))
+        return min(1.0, (since + 1) / 30, 1.0 if self.step < self.looking else left)
+
+    def apply(self) -> None:
+        """Add the processes' gradients and step those weights that are this one's."""
+        mine = self.common.gradients[self.rank]
+        for p, (a, b) in zip(self.params, self.spans, strict=True):
+            if p.grad is None:
+                mine[a:b].zero_()
+            else:
+                mine[a:b].copy_(p.grad.reshape(-1))
+        self.common.barrier.wait()
+        for p, (a, b), is_owned in zip(self.params, self.spans, self.is_owned, strict=True):
+            p.grad = sum(g[a:b] for g in self.common.gradients).view_as(p) if is_owned else None
+        for o, base in zip(self.optimizers, self.bases, strict=True):
+            o.param_groups[0]["lr"] = base * self.rate()
+            if isinstance(o, torch.optim.AdamW):
+                torch.nn.utils.clip_grad_norm_(o.param_groups[0]["params"], 1.0)
+            o.step()
+        for p in self.params:
+            p.grad = None
+        self.common.barrier.wait()
+        self.step += 1
+
+    def learn(self, made: list[Pictures] | list[Batch]) -> dict[str, float]:
+        """This process's share of one step; its losses by name."""
+        told: dict[str, float] = {}
+        shares = made[self.rank :: self.common.size]
+        total = sum(float(b.weights[:, 1:].sum()) for b in made if isinstance(b, Batch))
+        n_seeing = sum(isinstance(b, Batch) and b.pictures is not None for b in made)
+        for batch in shares:
+            if isinstance(batch, Pictures):
+                losses = look_loss(self.net, batch)
+                (losses["seen"] / len(made)).backward()
+                told["seen"] = losses["seen"].item()
+                continue
+            losses = loss_of(self.net, batch)
+            loss = losses["answer"] / total
+            for name, share in (("seen", 0.15), ("told", 0.05), ("placed", 0.1)):
+                if name in losses:
+                    loss = loss + share * losses[name] / n_seeing
+                    told[name] = losses[name].item()
+            loss.backward()
+            told[batch.kind] = losses["answer"].item() / losses["weight"].item()
+            told[batch.kind + "%"] = 100 * losses["right"].item()
+        self.apply()
+        return told
+
+
+def run(rank: int, net: Network, a: argparse.Namespace, common: Common, queue: Any) -> None:
+    """One learner's life."""
+    torch.set_num_threads(1)
+    learner = Learner(net, a.work, rank, a.looking, a.steps, common)
+    learner.resume()
+    if rank == 0:
+        print(f"{sum(x.numel() for x in net.parameters()) / 1e6:.2f} million parameters, from step {learner.step}", flush=True)
+    told: dict[str, list[float]] = defaultdict(list)
+    began = saved = time.monotonic()
+    while learner.step < a.steps:
+        for name, value in learner.learn(queue.get()).items():
+            told[name].append(value)
+        now = time.monotonic()
+        if learner.step % 20 == 0:
+            figures = "  ".join(f"{k} {sum(v) / len(v):.3f}" for k, v in told.items())
+            print(f"step {learner.step}/{a.steps} [{rank}] {(now - began) / 20:.2f} s  {figures}", flush=True)
+            told.clear()
+            began = now
+        if rank == 0:  # one clock decides for all
+            common.should_save.value = now - saved > 60 * a.minutes or learner.step in (a.looking, a.steps)
+        common.barrier.wait()
+        if common.should_save.value:
+            learner.save()
+            saved = now
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--work", type=Path, required=True, help="tokenizer.json is there; checkpoint.pt is written there")
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--looking", type=int, default=300, help="steps of the tower alone")
+    p.add_argument("--steps", type=int, default=3500, help="steps in all; the last third slows down")
+    p.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")
+    p.add_argument("--learners", type=int, default=2, help="processes of one thread each")
+    a = p.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    net, first = Network(Shape()), 0
+    if (file := a.work / "checkpoint.pt").exists():
+        kept = torch.load(file, weights_only=False)
+        net.load_state_dict(kept["net"])
+        first = kept["step"]
+    net.share_memory()
+    context = multiprocessing.get_context("fork")
+    size = sum(x.numel() for x in net.parameters())
+    gradients = tuple(torch.zeros(size).share_memory_() for _ in range(a.learners))
+    common = Common(a.learners, gradients, context.Barrier(a.learners), context.Value("b", False))
+    queues = [context.Queue(4) for _ in range(a.learners)]
+    produced = (a.seed, first, a.looking, a.steps, a.work / "tokenizer.json", queues)
+    others = [context.Process(target=produce, args=produced, daemon=True)]
+    others += [context.Process(target=run, args=(i, net, a, common, queues[i]), daemon=True) for i in range(1, a.learners)]
+    for process in others:
+        process.start()
+    run(0, net, a, common, queues[0])
+
+
+if __name__ == "__main__":
+    main()

@@ -15,7 +15,7 @@ from chats import Chat, parts
 from lexicon import COLOURS, KINDS
 from network import KIND_CLASSES, SEEN
 from runtime.engine.request import Image, Markup, Text
-from scenes import CELL, Scene, padded_cells
+from scenes import CELL, Scene, padded_cells, pixels
 from tokens import markup_ids
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
@@ -109,13 +109,6 @@ def positions_of(n: int, pictures: list[tuple[int, int, int]]) -> np.ndarray:
     return out
 
 
-def pixels(scene: Scene) -> np.ndarray:
-    """The picture as the runtime gives it to llama.cpp: not scaled, its last column and row repeated up to whole tokens."""
-    columns, rows = padded_cells(*scene.picture.size)
-    raw = np.asarray(scene.picture)
-    return np.pad(raw, ((0, rows * CELL - raw.shape[0]), (0, columns * CELL - raw.shape[1]), (0, 0)), mode="edge")
-
-
 def patches_of(raw: np.ndarray) -> np.ndarray:
     """(height, width, 3) bytes to (patches, 588) floats, the 2 x 2 patches of a token together."""
     x = (raw.astype(np.float32) / 255 - MEAN) / STD
@@ -156,7 +149,7 @@ def truth(scene: Scene, columns: int, rows: int) -> tuple[np.ndarray, np.ndarray
 def pictures_of(scenes: list[Scene]) -> Pictures:
     columns, rows = padded_cells(*scenes[0].picture.size)
     made = [truth(s, columns, rows) for s in scenes]
-    return Pictures(columns, rows, np.stack([patches_of(pixels(s)) for s in scenes]), *(np.stack(t) for t in zip(*made, strict=True)))
+    return Pictures(columns, rows, np.stack([patches_of(pixels(s.picture)) for s in scenes]), *(np.stack(t) for t in zip(*made, strict=True)))
 
 
 def batch_of(kind: str, chats: list[Chat], encoder: Encoder, rng: random.Random) -> Batch:

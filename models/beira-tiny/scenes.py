@@ -11,6 +11,7 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
@@ -102,6 +103,13 @@ def padded_cells(width: int, height: int) -> tuple[int, int]:
         else:
             rows += 1
     return columns, rows
+
+
+def pixels(picture: PIL.Image.Image) -> np.ndarray:
+    """(height, width, 3) as the runtime gives it to llama.cpp: not scaled, its last column and row repeated to whole tokens."""
+    columns, rows = padded_cells(*picture.size)
+    raw = np.asarray(picture)
+    return np.pad(raw, ((0, rows * CELL - raw.shape[0]), (0, columns * CELL - raw.shape[1]), (0, 0)), mode="edge")
 
 
 def draw_shapes(rng: random.Random, size: tuple[int, int], count: int, held_out: bool = False) -> Scene:
@@ -271,8 +279,10 @@ def _paper(rng, size, base: RGB, other=None) -> PIL.Image.Image:  # type: ignore
         return PIL.Image.composite(PIL.Image.new("RGB", size, two), PIL.Image.new("RGB", size, base), ramp)
     image = PIL.Image.new("RGB", size, base)
     if r < 0.93:
-        noise = PIL.Image.effect_noise(size, rng.uniform(8, 60))
-        return PIL.Image.blend(image, PIL.Image.merge("RGB", (noise,) * 3), rng.uniform(0.05, 0.2))
+        # PIL's own noise cannot be seeded
+        grain = np.random.default_rng(rng.getrandbits(32)).normal(128, rng.uniform(8, 60), (height, width, 1))
+        noise = PIL.Image.fromarray(np.repeat(grain.clip(0, 255).astype(np.uint8), 3, axis=2))
+        return PIL.Image.blend(image, noise, rng.uniform(0.05, 0.2))
     draw, step = PIL.ImageDraw.Draw(image), rng.randint(5, 16)
     line = tuple(max(0, min(255, v + rng.choice((-18, 18)))) for v in base)
     for i in range(0, width + height, step):

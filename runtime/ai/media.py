@@ -1,7 +1,8 @@
 """Images of a request: their bytes found, checked, decoded, turned upright and sized. The only file that imports PIL.
 
 Every limit is checked as early as can be: bytes before decoding base64, pixels from the header before decoding them.
-Pictures are resized here to multiples of 28, as Qwen's own processor does, so that the engine need not pad them.
+Every picture becomes whole tokens of 28 x 28 pixels here, so that the engine need not scale or pad it. One that fits as it
+is keeps its pixels and is continued at its right and lower edge: coordinates in an answer are pixels of the picture as given.
 """
 
 from __future__ import annotations
@@ -106,17 +107,19 @@ def fault(path: str, text: str) -> ImageError:
 
 
 def decode(data: bytes, fit: Fit, path: str) -> Image:
-    """The picture in `data`, upright, on white, resized to `fit`. Raises ImageError. Slow: not for the event loop."""
+    """The picture in `data`, upright, on white, in a size that `fit` allows. Raises ImageError. Slow: not for the event loop."""
     try:
         with PIL.Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
             _check_size(picture.size, path)
-            size = _fitted(picture.size, fit)
+            size, canvas = _fitted(picture.size, fit)
             # a JPEG decodes much faster at a half, a quarter or an eighth; twice the size keeps resampling exact
             picture.draft("RGB", (max(size) * 2, max(size) * 2))
             picture.load()
             upright = _upright(picture)
             is_turned = upright.size != picture.size
-            rgb = _rgb(upright).resize(size[::-1] if is_turned else size, PIL.Image.Resampling.BICUBIC)
+            if is_turned:
+                size, canvas = size[::-1], canvas[::-1]
+            rgb = _continued(_rgb(upright).resize(size, PIL.Image.Resampling.BICUBIC), canvas)
     except ImageError:
         raise
     except PIL.UnidentifiedImageError as e:
@@ -155,7 +158,24 @@ def _check_size(size: tuple[int, int], path: str) -> None:
         raise fault(path, f"an image's sides may differ by a factor of {MAX_ASPECT} at most, got {width} x {height}")
 
 
-def _fitted(size: tuple[int, int], fit: Fit) -> tuple[int, int]:
+def _fitted(size: tuple[int, int], fit: Fit) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The size to scale to, and that of the whole tokens around it; the picture's own size wherever `fit` has room."""
+    canvas = _whole_tokens(size)
+    if fit.min_pixels <= canvas[0] * canvas[1] <= fit.max_pixels:
+        return size, canvas
+    scaled = _scaled(size, fit)
+    return scaled, scaled
+
+
+def _whole_tokens(size: tuple[int, int]) -> tuple[int, int]:
+    """The least multiples of 28 around `size`, of as many tokens as the engine wants at least."""
+    columns, rows = (math.ceil(side / FACTOR) for side in size)
+    while columns * rows < _MIN_TOKENS:
+        columns, rows = (columns + 1, rows) if columns <= rows else (columns, rows + 1)
+    return columns * FACTOR, rows * FACTOR
+
+
+def _scaled(size: tuple[int, int], fit: Fit) -> tuple[int, int]:
     """Multiples of 28 near `size`, their product within `fit` where the aspect allows: Qwen's "smart resize"."""
     width, height = size
     made = max(FACTOR, round(width / FACTOR) * FACTOR), max(FACTOR, round(height / FACTOR) * FACTOR)
@@ -199,6 +219,20 @@ def _on_white(picture: PIL.Image.Image) -> PIL.Image.Image:
     for top in range(0, picture.height, rows):
         strip = picture.crop((0, top, picture.width, min(top + rows, picture.height))).convert("RGBA")
         made.paste(strip, (0, top), strip)
+    return made
+
+
+def _continued(rgb: PIL.Image.Image, canvas: tuple[int, int]) -> PIL.Image.Image:
+    """On `canvas` from its upper left corner, its last column and last row repeated."""
+    (width, height), (right, bottom) = rgb.size, canvas
+    if rgb.size == canvas:
+        return rgb
+    made = PIL.Image.new("RGB", canvas)
+    made.paste(rgb)
+    if right > width:
+        made.paste(rgb.crop((width - 1, 0, width, height)).resize((right - width, height)), (width, 0))
+    if bottom > height:
+        made.paste(made.crop((0, height - 1, right, height)).resize((right, bottom - height)), (0, height))
     return made
 
 

@@ -111,10 +111,12 @@ def test_a_gif_shows_its_first_frame() -> None:
         ((112, 84), Fit(6272, 802_816), (112, 84)),
         ((100, 100), Fit(6272, 802_816), (112, 112)),
         ((1, 1), Fit(6272, 802_816), (84, 84)),
-        ((640, 480), Fit(6272, 802_816), (644, 476)),
+        ((640, 480), Fit(6272, 802_816), (644, 504)),
         ((4000, 3000), Fit(6272, 802_816), (1008, 756)),
-        ((200, 1), Fit(6272, 802_816), (1120, 28)),
-        ((7000, 35), Fit(6272, 802_816), (5600, 28)),
+        ((200, 1), Fit(6272, 802_816), (224, 28)),
+        ((112, 84), Fit(100_000, 802_816), (392, 280)),
+        ((7000, 35), Fit(6272, 802_816), (7000, 56)),
+        ((7000, 35), Fit(6272, 300_000), (5600, 28)),
         ((20_000, 100), Fit(0, 4 * 784), (112, 28)),
     ],
 )
@@ -123,6 +125,23 @@ def test_sizes_are_multiples_of_28_within_the_bounds(size: tuple[int, int], fit:
     assert (image.width, image.height) == fitted
     assert fitted[0] * fitted[1] <= fit.max_pixels
     assert max(fitted) <= 200 * min(fitted)
+
+
+def test_a_picture_that_fits_keeps_its_pixels_and_is_continued_at_its_edges() -> None:
+    picture = PIL.Image.effect_noise((101, 83), 90).convert("RGB")
+    image = decode(encoded(picture), Fit(6272, 802_816), "p")
+    made = np.frombuffer(image.rgb, np.uint8).reshape(image.height, image.width, 3)
+    assert made.shape == (84, 112, 3)
+    assert np.array_equal(made[:83, :101], np.asarray(picture))
+    assert np.array_equal(made, np.pad(np.asarray(picture), ((0, 1), (0, 11), (0, 0)), mode="edge"))
+
+
+def test_a_turned_picture_is_continued_below_what_is_then_its_edge() -> None:
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    image = decode(encoded(red(100, 60), "PNG", exif=exif), Fit(6272, 802_816), "p")
+    assert (image.width, image.height) == (84, 112)
+    assert pixel(image, 83, 111) == RED
 
 
 def test_detail_and_pixel_bounds_make_the_fit() -> None:

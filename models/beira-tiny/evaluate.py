@@ -1,0 +1,121 @@
+"""Asks the exported model held-out questions through the runtime's own service, and prints a table by task and language.
+
+  python models/beira-tiny/evaluate.py --model models/beira-tiny --count 50 --json figures.json --sheet sheet.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
+
+from chats import request
+from examples import BARS, TASKS, Example, example, score
+from runtime.ai.service import Service
+from runtime.catalog.catalog import Catalog
+from runtime.catalog.manifest import Manifest
+from runtime.config import EngineSettings
+from runtime.engine.engine import Engine
+
+Answered = tuple[Example, dict[str, Any], float]
+
+
+def service_of(folder: Path) -> Service:
+    """A service whose embedded model is the one in `folder`."""
+
+    def make(manifest: Manifest) -> Engine:
+        text, projector = folder / "beira-tiny.gguf", folder / "beira-tiny-mmproj.gguf"
+        return Engine(text, projector, EngineSettings(context=16384, max_sequences=8, threads=1), name=manifest.id)
+
+    return Service(Catalog([]), make, default="beira-tiny", load=(), is_dev=True, allow_stand_in=False)
+
+
+async def ask(service: Service, one: Example, gate: asyncio.Semaphore) -> Answered:
+    async with gate:
+        result = await (await service.run({**request(one.chat, one.at), "max_tokens": 200})).result()
+    message = result["choices"][0]["message"]
+    return one, message, score(one, message)
+
+
+async def evaluate(folder: Path, tasks: list[str], count: int, held_out: bool) -> list[Answered]:
+    service, gate = service_of(folder), asyncio.Semaphore(8)
+    await service.start()
+    try:
+        asked = [example(t, language, i, held_out) for t in tasks for language in ("en", "pt") for i in range(count)]
+        return list(await asyncio.gather(*(ask(service, one, gate) for one in asked)))
+    finally:
+        await service.aclose()
+
+
+def figures(answered: list[Answered]) -> dict[str, dict[str, float]]:
+    made: dict[str, dict[str, float]] = {}
+    for task in dict.fromkeys(one.task for one, _, _ in answered):
+        row = {}
+        for language in ("en", "pt"):
+            scores = [s for one, _, s in answered if (one.task, one.chat.language) == (task, language)]
+            row[language] = sum(scores) / len(scores)
+        made[task] = row
+    return made
+
+
+def table(made: dict[str, dict[str, float]]) -> str:
+    lines = ["| task | bar | English | Portuguese |", "| --- | --- | --- | --- |"]
+    for task, row in made.items():
+        bar = BARS.get(task)
+        lines.append(f"| {task} | {'–' if bar is None else bar} | {row['en']:.2f} | {row['pt']:.2f} |")
+    return "\n".join(lines)
+
+
+def sheet(answered: list[Answered], file: Path, count: int = 20) -> None:
+    """Pictures with what was asked and answered; wrong answers in red."""
+    shown = [a for a in answered if len(a[0].chat.scenes) == 1 and a[0].at == 1]
+    shown = shown[:: max(1, len(shown) // count)][:count]
+    width, height, columns = 230, 250, 5
+    page = PIL.Image.new("RGB", (columns * width, -(-len(shown) // columns) * height), "white")
+    draw, font = PIL.ImageDraw.Draw(page), PIL.ImageFont.load_default(11)
+    for i, (one, message, got) in enumerate(shown):
+        x, y = i % columns * width, i // columns * height
+        picture = one.chat.scenes[0].picture.copy()
+        picture.thumbnail((width - 10, 150))
+        page.paste(picture, (x + 5, y + 5))
+        said = message.get("content") or ""
+        lines = textwrap.wrap(one.chat.turns[0].text, 38) + textwrap.wrap(said, 38)
+        for j, line in enumerate(lines[:6]):
+            is_answer = j >= len(textwrap.wrap(one.chat.turns[0].text, 38))
+            draw.text((x + 5, y + 160 + 14 * j), line, font=font, fill="black" if not is_answer else "#006000" if got > 0.5 else "#c00000")
+    page.quantize(64).save(file, optimize=True)
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--model", type=Path, default=Path(__file__).parent, help="folder of the two files")
+    p.add_argument("--count", type=int, default=50, help="examples a task and language")
+    p.add_argument("--tasks", nargs="*", default=list(TASKS))
+    p.add_argument("--seen", action="store_true", help="ask what training may have had")
+    p.add_argument("--show", type=int, default=0, help="print so many wrong answers a task")
+    p.add_argument("--json", type=Path)
+    p.add_argument("--sheet", type=Path)
+    a = p.parse_args()
+    answered = asyncio.run(evaluate(a.model, a.tasks, a.count, not a.seen))
+    made = figures(answered)
+    print(table(made))
+    for task in a.tasks if a.show else ():
+        wrong = [x for x in answered if x[0].task == task and x[2] < 0.5][: a.show]
+        for one, message, _ in wrong:
+            asked = one.chat.turns[one.at - 1].text
+            print(f"{task}: {asked[-100:]!r}\n   wanted {one.wanted.text or list(one.wanted.calls)!r}\n   got    {message['content'] or message['tool_calls']!r}")
+    if a.json:
+        a.json.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n")
+    if a.sheet:
+        sheet(answered, a.sheet)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""The embedded model's data: seeded, true, kept apart from what evaluation asks, prepared as the runtime prepares it."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from runtime.ai.media import decode, fit_of
+from runtime.ai.request import ImageSource, parse
+from tests.models.conftest import RECIPE
+
+if not (RECIPE / "data.py").is_file():
+    pytest.skip("the recipe is not in this copy of the project", allow_module_level=True)
+
+import calling
+import data
+import examples
+import scenes
+import seeing
+from chats import Chat, parts, request
+
+
+def chats(count: int, *, held_out: bool = False) -> list[Chat]:
+    made: list[Chat] = []
+    for i in range(count):
+        rng = random.Random(i)
+        made.append(data.seeing_chat(rng, data.cells_for(rng), held_out))
+        made.append(data.saying_chat(rng, held_out))
+        made.append(data.calling_chat(rng, held_out))
+    return made
+
+
+def shown(chat: Chat) -> tuple[Any, ...]:
+    return parts(chat), [s.picture.tobytes() for s in chat.scenes]
+
+
+def test_the_same_seed_makes_the_same_conversations() -> None:
+    first, second = chats(12), chats(12)
+    assert [shown(c) for c in first] == [shown(c) for c in second]
+    assert len({repr(parts(c)) for c in first}) > 30
+
+
+def test_every_conversation_is_a_request_that_the_runtime_takes() -> None:
+    for chat in chats(25):
+        answers = [i for i, t in enumerate(chat.turns) if t.role == "assistant"]
+        for i in answers:
+            parse(request(chat, i))
+        assert answers
+        assert chat.turns[-1].role == "assistant"
+
+
+def test_pictures_are_prepared_as_the_runtime_prepares_them() -> None:
+    for i in range(40):
+        rng = random.Random(i)
+        picture = data.scene(rng, data.cells_for(rng), held_out=False).picture
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG")
+        source = ImageSource("", "p")
+        image = decode(buffer.getvalue(), fit_of(source, 1024), "p")
+        theirs = np.frombuffer(image.rgb, np.uint8).reshape(image.height, image.width, 3)
+        assert np.array_equal(scenes.pixels(picture), theirs), picture.size
+
+
+def test_boxes_are_where_the_shapes_are() -> None:
+    for i in range(40):
+        rng = random.Random(i)
+        (shape,) = scenes.draw_shapes(rng, (140, 112), 1).shapes
+        rng = random.Random(i)
+        scene = scenes.draw_shapes(rng, (140, 112), 1)
+        middle = np.asarray(scene.picture, int)[round(shape.centre[1]), round(shape.centre[0])]
+        x1, y1, x2, y2 = shape.box
+        assert 0 <= x1 < x2 <= 140
+        assert 0 <= y1 < y2 <= 112
+        far = np.abs(np.asarray(scene.picture, int) - middle).sum(-1) < 12
+        inside = far[max(0, y1 - 1) : y2 + 2, max(0, x1 - 1) : x2 + 2].sum()
+        assert inside >= 0.97 * far.sum(), (i, shape)
+
+
+def test_evaluation_asks_what_training_never_had() -> None:
+    trained = [s for c in chats(60) for s in c.scenes if len(s.shapes) > 1]
+    assert trained
+    assert not any(scenes.is_combination_held_out([(t.kind, t.colour) for t in s.shapes]) for s in trained)
+    wordings = {t.text for c in chats(60) for t in c.turns if t.role == "user"}
+    for rows in (seeing.DESCRIBE, seeing.COUNT_ALL, seeing.READ_WORD):
+        for language in ("en", "pt"):
+            assert rows[language][-1] not in wordings
+    names = {n for s in calling.SKILLS for n in s.names}
+    assert not names & {n for s in calling.SKILLS_HELD_OUT for n in s.names}
+
+
+@pytest.mark.parametrize("task", examples.TASKS)
+@pytest.mark.parametrize("language", ["en", "pt"])
+def test_the_right_answer_is_judged_right_and_another_wrong(task: str, language: str) -> None:
+    one = examples.example(task, language, 1)
+    parse(request(one.chat, one.at))
+    calls = [
+        {"function": {"name": c.name, "arguments": json.dumps(c.arguments, ensure_ascii=False)}} for c in one.wanted.calls
+    ]
+    right = {"content": one.wanted.text or None, "tool_calls": calls}
+    assert examples.score(one, right) == pytest.approx(1.0)
+    assert examples.score(one, {"content": "Something else.", "tool_calls": []}) == 0

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from tokenizers import Tokenizer
 
 import calling  # noqa: F401  (imported before the workers fork)
 import data
 from chats import Chat, parts
 from lexicon import COLOURS, KINDS
-from network import KIND_CLASSES, SEEN
+from network import KIND_CLASSES, PATCH_VALUES, SEEN
 from runtime.engine.request import Image, Markup, Text
 from scenes import CELL, Scene, padded_cells, pixels
 from tokens import markup_ids
@@ -110,11 +111,17 @@ def positions_of(n: int, pictures: list[tuple[int, int, int]]) -> np.ndarray:
 
 
 def patches_of(raw: np.ndarray) -> np.ndarray:
-    """(height, width, 3) bytes to (patches, 588) floats, the 2 x 2 patches of a token together."""
-    x = (raw.astype(np.float32) / 255 - MEAN) / STD
+    """(height, width, 3) bytes to (patches, 588) bytes, channel by channel, the 2 x 2 patches of a token together."""
+    x = raw
     rows, columns = raw.shape[0] // CELL, raw.shape[1] // CELL
     x = x.reshape(rows, 2, 14, columns, 2, 14, 3).transpose(0, 3, 1, 4, 6, 2, 5)
     return np.ascontiguousarray(x.reshape(rows * columns * 4, -1))
+
+
+def normalised(patches: np.ndarray) -> torch.Tensor:
+    """(…, 588) bytes to floats as the tower takes them."""
+    mean, std = (torch.from_numpy(v).repeat_interleave(PATCH_VALUES // 3) for v in (MEAN, STD))
+    return (torch.from_numpy(patches).float() / 255 - mean) / std
 
 
 def truth(scene: Scene, columns: int, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

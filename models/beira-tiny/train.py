@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import itertools
 import multiprocessing
+import signal
+import sys
 import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass
@@ -26,8 +28,10 @@ from batches import Batch, Encoder, Pictures
 from muon import Muon
 from network import COLOUR_CLASSES, KIND_CLASSES, Network, Shape
 
-MIX = (("seeing", 16), ("seeing", 16), ("saying", 12), ("calling", 6))
+MIX = (("seeing", 11), ("seeing", 11), ("seeing", 11), ("saying", 7), ("saying", 7), ("calling", 3), ("calling", 3))
 """One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers."""
+LOOKS = 3
+"""Batches of pictures a step of the tower alone."""
 GROUP = 4
 """Steps whose chats are made together, so that those of like length meet."""
 
@@ -42,21 +46,37 @@ class Common:
     should_save: Any
 
 
-def produce(seed: int, first: int, looking: int, steps: int, tokenizer: Path, queues: list[Any]) -> None:
-    """The data process: from step `first` on, every learner gets the whole step."""
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A part of one step, for whichever learner is free. The step's sums weigh it."""
+
+    batch: Pictures | Batch
+    total: float = 0.0
+    n_seeing: int = 0
+    n_batches: int = 1
+
+
+def produce(seed: int, first: int, looking: int, steps: int, tokenizer: Path, queue: Any, size: int) -> None:
+    """The data process, from step `first` on: each step's parts, then a None for every learner."""
     torch.set_num_threads(1)
     encoder = Encoder(tokenizer)
+
+    def put(parts: list[Any]) -> None:
+        total = sum(float(b.weights[:, 1:].sum()) for b in parts if isinstance(b, Batch))
+        n_seeing = sum(isinstance(b, Batch) and b.pictures is not None for b in parts)
+        for b in parts:
+            queue.put(Work(b, total, n_seeing, len(parts)))
+        for _ in range(size):
+            queue.put(None)
+
     for step in range(first, looking):
-        made = [batches.looks(seed, step * len(queues) + i, 32) for i in range(len(queues))]
-        for queue in queues:
-            queue.put(made)
+        put([batches.looks(seed, step * LOOKS + i, 32) for i in range(LOOKS)])
     start = max(first, looking)
     for group in range((start - looking) // GROUP, -(-(steps - looking) // GROUP)):
         columns = [batches.group(seed, group * len(MIX) + i, kind, n, encoder, GROUP) for i, (kind, n) in enumerate(MIX)]
         for i in range(GROUP):
             if looking + group * GROUP + i >= start:
-                for queue in queues:
-                    queue.put([column[i] for column in columns])
+                put([column[i] for column in columns])
 
 
 def optimizers(net: Network, rank: int, size: int) -> list[torch.optim.Optimizer]:
@@ -97,7 +117,7 @@ def placed_loss(said: Tensor, p: Pictures) -> Tensor:
 
 
 def look_loss(net: Network, p: Pictures) -> dict[str, Tensor]:
-    _, merged = net.vision(torch.from_numpy(p.patches), p.columns, p.rows)
+    _, merged = net.vision(batches.normalised(p.patches), p.columns, p.rows)
     return {"seen": seen_loss(net.aids["seen"](merged), p)}
 
 
@@ -108,7 +128,7 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
     losses: dict[str, Tensor] = {}
     if batch.pictures is not None:
         p = batch.pictures
-        rows, merged = net.vision(torch.from_numpy(p.patches), p.columns, p.rows)
+        rows, merged = net.vision(batches.normalised(p.patches), p.columns, p.rows)
         losses["seen"] = seen_loss(net.aids["seen"](merged), p)
         at = torch.from_numpy(batch.at)
     out, tapped = net.hidden(tokens, torch.from_numpy(batch.positions), None if rows is None else rows.reshape(-1, net.s.hidden), at)
@@ -194,27 +214,25 @@ class Learner:
         self.common.barrier.wait()
         self.step += 1
 
-    def learn(self, made: list[Pictures] | list[Batch]) -> dict[str, float]:
-        """This process's share of one step; its losses by name."""
-        told: dict[str, float] = {}
-        shares = made[self.rank :: self.common.size]
-        total = sum(float(b.weights[:, 1:].sum()) for b in made if isinstance(b, Batch))
-        n_seeing = sum(isinstance(b, Batch) and b.pictures is not None for b in made)
-        for batch in shares:
+    def learn(self, queue: Any) -> dict[str, list[float]]:
+        """One step: as many of its parts as this learner gets. Its losses by name."""
+        told: dict[str, list[float]] = defaultdict(list)
+        while (work := queue.get()) is not None:
+            batch = work.batch
             if isinstance(batch, Pictures):
                 losses = look_loss(self.net, batch)
-                (losses["seen"] / len(made)).backward()
-                told["seen"] = losses["seen"].item()
+                (losses["seen"] / work.n_batches).backward()
+                told["seen"].append(losses["seen"].item())
                 continue
             losses = loss_of(self.net, batch)
-            loss = losses["answer"] / total
+            loss = losses["answer"] / work.total
             for name, share in (("seen", 0.15), ("told", 0.05), ("placed", 0.1)):
                 if name in losses:
-                    loss = loss + share * losses[name] / n_seeing
-                    told[name] = losses[name].item()
+                    loss = loss + share * losses[name] / work.n_seeing
+                    told[name].append(losses[name].item())
             loss.backward()
-            told[batch.kind] = losses["answer"].item() / losses["weight"].item()
-            told[batch.kind + "%"] = 100 * losses["right"].item()
+            told[batch.kind].append(losses["answer"].item() / losses["weight"].item())
+            told[batch.kind + "%"].append(100 * losses["right"].item())
         self.apply()
         return told
 
@@ -229,8 +247,8 @@ def run(rank: int, net: Network, a: argparse.Namespace, common: Common, queue: A
     told: dict[str, list[float]] = defaultdict(list)
     began = saved = time.monotonic()
     while learner.step < a.steps:
-        for name, value in learner.learn(queue.get()).items():
-            told[name].append(value)
+        for name, values in learner.learn(queue).items():
+            told[name] += values
         now = time.monotonic()
         if learner.step % 20 == 0:
             figures = "  ".join(f"{k} {sum(v) / len(v):.3f}" for k, v in told.items())
@@ -255,6 +273,7 @@ def main() -> None:
     p.add_argument("--learners", type=int, default=2, help="processes of one thread each")
     a = p.parse_args()
     torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaving by the front door ends the other processes too
     torch.manual_seed(1)
     net, first = Network(Shape()), 0
     if (file := a.work / "checkpoint.pt").exists():
@@ -266,13 +285,13 @@ def main() -> None:
     size = sum(x.numel() for x in net.parameters())
     gradients = tuple(torch.zeros(size).share_memory_() for _ in range(a.learners))
     common = Common(a.learners, gradients, context.Barrier(a.learners), context.Value("b", False))
-    queues = [context.Queue(4) for _ in range(a.learners)]
-    produced = (a.seed, first, a.looking, a.steps, a.work / "tokenizer.json", queues)
+    queue = context.Queue(24)
+    produced = (a.seed, first, a.looking, a.steps, a.work / "tokenizer.json", queue, a.learners)
     others = [context.Process(target=produce, args=produced, daemon=True)]
-    others += [context.Process(target=run, args=(i, net, a, common, queues[i]), daemon=True) for i in range(1, a.learners)]
+    others += [context.Process(target=run, args=(i, net, a, common, queue), daemon=True) for i in range(1, a.learners)]
     for process in others:
         process.start()
-    run(0, net, a, common, queues[0])
+    run(0, net, a, common, queue)
 
 
 if __name__ == "__main__":

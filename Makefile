@@ -1,10 +1,10 @@
-# install: .venv with the project and its test extra · run: serve the samples · test, check, bench, clean
+# install: .venv with the project and its test extra · run: serve the samples · test, check, bench, model, clean
 PYTHON ?= python3
 SIZE ?= 0.5b
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install run test check bench clean
+.PHONY: install run test check bench model clean
 
 install: $(VENV)/.installed
 
@@ -36,6 +36,28 @@ check: $(VENV)/.checked
 bench: install
 	$(BIN)/python tests/bench/functions.py
 	$(BIN)/python tests/bench/engine.py --size $(SIZE)
+
+# the embedded model from nothing, or on from its last checkpoint: hours on 2 cores
+RECIPE := models/beira-tiny
+WORK := $(RECIPE)/work
+STEPS ?= 4000
+MODEL := .venv-model
+
+$(MODEL)/.installed: pyproject.toml
+	@test -x $(MODEL)/bin/python || $(PYTHON) -m venv $(MODEL)
+	$(MODEL)/bin/pip install --quiet --disable-pip-version-check torch --index-url https://download.pytorch.org/whl/cpu \
+		|| $(MODEL)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(MODEL)/bin/pip install --quiet --disable-pip-version-check --editable '.[test,model]'
+	@touch $@
+
+$(WORK)/tokenizer.json: | $(MODEL)/.installed
+	$(MODEL)/bin/python $(RECIPE)/tokens.py --out $@
+
+model: $(MODEL)/.installed $(WORK)/tokenizer.json
+	nice -n 10 $(MODEL)/bin/python $(RECIPE)/train.py --work $(WORK) --steps $(STEPS)
+	$(MODEL)/bin/python $(RECIPE)/export.py --work $(WORK) --out $(RECIPE)
+	$(MODEL)/bin/python $(RECIPE)/evaluate.py --model $(RECIPE) --json $(RECIPE)/figures.json --sheet $(RECIPE)/sheet.png
+	$(MODEL)/bin/python $(RECIPE)/parity.py --work $(WORK) --json $(RECIPE)/parity.json
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -16,6 +16,7 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
+import scenes
 from chats import request
 from examples import BARS, TASKS, Example, example, score
 from runtime.ai.service import Service
@@ -79,7 +80,7 @@ def sheet(answered: list[Answered], file: Path, count: int = 20) -> None:
     shown = shown[:: max(1, len(shown) // count)][:count]
     width, height, columns = 230, 250, 5
     page = PIL.Image.new("RGB", (columns * width, -(-len(shown) // columns) * height), "white")
-    draw, font = PIL.ImageDraw.Draw(page), PIL.ImageFont.load_default(11)
+    draw, font = PIL.ImageDraw.Draw(page), scenes.font_of("DejaVuSans", 10)
     for i, (one, message, got) in enumerate(shown):
         x, y = i % columns * width, i // columns * height
         picture = one.chat.scenes[0].picture.copy()

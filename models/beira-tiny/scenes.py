@@ -156,7 +156,7 @@ def draw_text(rng: random.Random, size: tuple[int, int], held_out: bool = False)
     high = height * 0.85
     low = min(18.0, high)
     for _ in range(20):
-        font = _font(_font_name(rng, held_out), int(rng.uniform(low, max(low, min(high, width * 1.3 / len(text))))))
+        font = font_of(_font_name(rng, held_out), int(rng.uniform(low, max(low, min(high, width * 1.3 / len(text))))))
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
         if right - left <= width - 4 and bottom - top <= height - 4:
             break
@@ -305,8 +305,8 @@ def _font_name(rng: random.Random, held_out: bool) -> str:
 
 
 @functools.cache
-def _font(name: str, size: int) -> PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont:
-    """PIL's own font where the named one is not installed."""
+def font_of(name: str, size: int) -> PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont:
+    """The named font, or PIL's own where it is not installed."""
     for folder in _FONT_DIRS if name else ():
         if (file := folder / f"{name}.ttf").exists():
             return PIL.ImageFont.truetype(str(file), size)

@@ -1,8 +1,8 @@
 """Images of a request: their bytes found, checked, decoded, turned upright and sized. The only file that imports PIL.
 
 Every limit is checked as early as can be: bytes before decoding base64, pixels from the header before decoding them.
-Every picture becomes whole tokens of 28 x 28 pixels here, so that the engine need not scale or pad it. One that fits as it
-is keeps its pixels and is continued at its right and lower edge: coordinates in an answer are pixels of the picture as given.
+Every picture becomes whole tokens of 28 x 28 pixels here, so that the engine need not scale or pad it. One that fits
+as it is keeps its pixels and is continued at its right and lower edge: coordinates in an answer are its own pixels.
 """
 
 from __future__ import annotations
@@ -107,7 +107,10 @@ def fault(path: str, text: str) -> ImageError:
 
 
 def decode(data: bytes, fit: Fit, path: str) -> Image:
-    """The picture in `data`, upright, on white, in a size that `fit` allows. Raises ImageError. Slow: not for the event loop."""
+    """The picture in `data`, upright, on white, in a size that `fit` allows. Raises ImageError.
+
+    Slow: not for the event loop.
+    """
     try:
         with PIL.Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
             _check_size(picture.size, path)

@@ -44,8 +44,11 @@ def test_events_in_order_one_call_a_step(engine: Engine) -> None:
     sink = generate(engine, FRANCE)
     assert isinstance(sink.events[0], Started)
     assert all(isinstance(e, Piece) for e in sink.events[1:-1])
-    assert sink.events[-1] == Finished(0, "stop", None, 8)
-    assert len(sink.calls) == 8
+    finished = sink.events[-1]
+    assert isinstance(finished, Finished)
+    assert (finished.reason, finished.stop) == ("stop", None)
+    # a step gives one token, or several where some were guessed; the end token counts
+    assert 5 < len(sink.calls) <= finished.completion_tokens
     assert sink.text() == ANSWER
 
 
@@ -226,7 +229,7 @@ def test_a_sink_that_fails_loses_its_request_only(engine: Engine, caplog: pytest
 
 def test_a_prompt_that_does_not_fit_is_refused_at_the_door(tight: Engine) -> None:
     prompt = tight.prepare(FRANCE)
-    with pytest.raises(ContextLengthExceeded, match=r"maximum context length is 512 tokens.*requested 526 tokens"):
+    with pytest.raises(ContextLengthExceeded, match=rf"length is 512 tokens.*requested {prompt.n_tokens + 500} "):
         tight.submit(prompt, SamplingParams(max_tokens=500), Collector())
     long = tight.prepare(LONG)
     says = rf"requested {long.n_tokens} tokens \({long.n_tokens} in the messages, 0 in the completion\)"
@@ -235,13 +238,16 @@ def test_a_prompt_that_does_not_fit_is_refused_at_the_door(tight: Engine) -> Non
 
 
 def test_a_request_may_fill_the_whole_context(tight: Engine) -> None:
+    left = 512 - tight.prepare(FRANCE).n_tokens
     for _ in range(3):
         sink = generate(tight, FRANCE, ignore_eos=True)
-        assert sink.finished == [Finished(0, "length", None, 512 - 26)]
+        assert sink.finished == [Finished(0, "length", None, left)]
 
 
 def test_more_than_fits_is_preempted_and_finished(tight: Engine) -> None:
-    sinks = [start(tight, chat(text), ignore_eos=True, max_tokens=300)[0] for text in ("Hello!", "Hi there!")]
+    # what is sampled wildly cannot be guessed: both stay until the cells run out
+    wild = {"ignore_eos": True, "max_tokens": 300, "temperature": 2.0, "seed": 1}
+    sinks = [start(tight, chat(text), **wild)[0] for text in ("Hello!", "Hi there!")]
     for sink in sinks:
         assert sink.wait().finished[0].completion_tokens == 300
     assert tight.stats().preemptions > 0

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import socket
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +29,7 @@ from runtime.gateway.schedule import Schedule
 from runtime.gateway.server import Server
 from runtime.isolate import layers, sandbox
 from runtime.isolate.privileges import Privileges
+from runtime.log import standard_error, standard_output
 from runtime.outbound import Outbound
 from runtime.supervisor import DRAIN_S, WEDGED, Inheritance, listen
 
@@ -70,13 +69,7 @@ def run(settings: Settings, options: Options, work: Work | None = None, inherita
     host = Host(settings, options)
     listener = inheritance.take() if inheritance is not None else listen(options.host, options.port)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(host.serve(listener, work or _announce))
-
-
-async def _announce(url: str) -> int:
-    _print(f"ready {url}")
-    forever: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    return await forever
+        return runner.run(host.serve(listener, work or host.announce))
 
 
 def check(settings: Settings) -> int:
@@ -87,7 +80,7 @@ def check(settings: Settings) -> int:
         try:
             await functions.start()
             for line in functions.lines():
-                _print(line)
+                print(line)
             return 0 if functions.are_sound else 1
         finally:
             await functions.aclose()
@@ -103,10 +96,10 @@ def optimize(manifest: Manifest, output: Path | None) -> int:
         raise ConfigError(f"the model {manifest.id!r} {lack}: there is no projector to optimise")
     target = output or optimized_path(manifest.projector)
     found = write_best(manifest.text, manifest.projector, target)
-    _print(
+    print(
         f"{target}  {target.stat().st_size / 2**20:.0f} MB instead of {manifest.projector.stat().st_size / 2**20:.0f}"
     )
-    _print(found.describe())
+    print(found.describe())
     return 0
 
 
@@ -118,7 +111,17 @@ class Host:
             settings = _only(settings, options.only)
         self.settings = settings
         self.options = options
+        self._out = standard_output()
         self._watch = Watch(settings.engine.step_s)
+
+    async def announce(self, url: str) -> int:
+        """The work of a node that serves: none of its own."""
+        self._print(f"ready {url}")
+        forever: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        return await forever
+
+    def _print(self, line: str) -> None:
+        self._out.write(f"{line}\n")
 
     async def serve(self, listener: socket.socket, work: Work) -> int:
         """Start everything, do `work`, stop everything; a signal ends the work. Returns the exit status."""
@@ -218,7 +221,7 @@ class Host:
             beside = []
             if options.only is None:
                 for line in (told, *functions.lines(), *service.lines()):
-                    _print(line)
+                    self._print(line)
                 beside.append(asyncio.create_task(schedule.run()))
             if touched is not None:
                 beside.append(asyncio.create_task(self._reload(functions, touched)))
@@ -240,14 +243,14 @@ class Host:
             try:
                 settings = config.load(root)
             except ConfigError as e:
-                _print(f"not reloaded: {e}")
+                self._print(f"not reloaded: {e}")
                 continue
             everything = SHARED in touched
             names = {f.name for f in settings.functions} if everything else touched
             if settings.engine != self.settings.engine or settings.load != self.settings.load:
-                _print("the engine's settings have changed: restart to apply them")
+                self._print("the engine's settings have changed: restart to apply them")
             for line in functions.lines(await functions.update(settings.functions, names)):
-                _print(f"reloaded {line}")
+                self._print(f"reloaded {line}")
 
 
 class Watch:
@@ -280,7 +283,7 @@ class Watch:
 
 def setup_logging(level: int = logging.INFO) -> None:
     """The node's log on standard error; libraries speak up from WARNING."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(standard_error())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     log.setLevel(level)
@@ -306,8 +309,3 @@ def _visible(host: str) -> str:
     if host in ("0.0.0.0", "::"):
         return "localhost"
     return f"[{host}]" if ":" in host else host
-
-
-def _print(line: str) -> None:
-    with contextlib.suppress(OSError, ValueError):  # a closed pipe or a full disk stops nothing
-        print(line, flush=True)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from runtime.errors import ConfigError
+from runtime.log import standard_error
 
 WEDGED = 3
 """The exit status of a host that gave its engine up."""
@@ -103,6 +104,10 @@ class Supervisor:
         self._pid: int | None = None
         self._stop: signal.Signals | None = None
         self._is_overdue = False
+        self._log = standard_error()
+
+    def _say(self, text: str) -> None:
+        self._log.write(f"beira: {text}\n")
 
     def run(self) -> int:
         """Serve until a signal asks to stop, or the host cannot go on; returns the exit status."""
@@ -130,9 +135,9 @@ class Supervisor:
                 return status
             deaths.append(time.monotonic())
             if len(deaths) == DEATHS and deaths[-1] - deaths[0] < WITHIN_S:
-                _say(f"the host {_cause(status)}: {DEATHS} deaths in {WITHIN_S:g} s, giving up")
+                self._say(f"the host {_cause(status)}: {DEATHS} deaths in {WITHIN_S:g} s, giving up")
                 return 1
-            _say(f"the host {_cause(status)}; starting another")
+            self._say(f"the host {_cause(status)}; starting another")
 
     def _run_host(self, inheritance: Inheritance) -> int:
         """One host's life; returns its exit status, negative where a signal ended it."""
@@ -156,11 +161,11 @@ class Supervisor:
 
     def _stopped(self, status: int) -> int:
         if self._is_overdue:
-            _say(f"the host did not stop within {DRAIN_S + SLACK_S:g} s and was killed")
+            self._say(f"the host did not stop within {DRAIN_S + SLACK_S:g} s and was killed")
             return 1
         if status == 0 or -status in _STOPS:  # of the signal itself: it had not begun to serve
             return 0
-        _say(f"the host {_cause(status)} while it stopped")
+        self._say(f"the host {_cause(status)} while it stopped")
         return status if status > 0 else 1
 
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
@@ -190,10 +195,3 @@ def _cause(status: int) -> str:
         except ValueError:
             return f"died of signal {-status}"
     return "gave up a wedged engine" if status == WEDGED else f"left with exit status {status}"
-
-
-def _say(text: str) -> None:
-    try:
-        print(f"beira: {text}", file=sys.stderr, flush=True)
-    except (OSError, ValueError):  # a closed pipe or a full disk stops nothing
-        return

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from runtime import wire
 from runtime.errors import WireError
 from runtime.isolate.conduit import Conduit
+from runtime.isolate.priority import HEAVY_CPU_MS
 
 QUEUE_BYTES = 256 * 1024
 """Bytes received and not yet taken after which the isolate has to wait."""
@@ -56,6 +57,9 @@ class Isolate:
         """It has an owner, who will close it."""
         self.is_lost = False
         """Its zygote has not told of its end in time."""
+        self.on_heavy: Callable[[Isolate], None] = lambda _: None
+        """Told once, when it has had HEAVY_CPU_MS."""
+        self._is_heavy = False
         self._loop = asyncio.get_running_loop()
         self._session = session
         self._cpu_ms = cpu_ms
@@ -225,10 +229,13 @@ class Isolate:
             used_ms = time.clock_gettime(cpu_clock(self.pid)) * 1000 if self.pid else 0.0
         except (OSError, OverflowError, ValueError):  # no such clock here: RLIMIT_CPU alone counts
             return
-        left = self._cpu_ms - used_ms
-        if left <= 0:
+        if used_ms >= self._cpu_ms:
             self.kill()
             return
+        if used_ms >= HEAVY_CPU_MS and not self._is_heavy:
+            self._is_heavy = True
+            self.on_heavy(self)
+        left = (self._cpu_ms if self._is_heavy else min(self._cpu_ms, HEAVY_CPU_MS)) - used_ms
         self._watch = self._loop.call_later(max(left / 1000 / _CORES, least_s), self._watch_cpu, least_s)
 
 

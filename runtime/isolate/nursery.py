@@ -20,6 +20,7 @@ from runtime.errors import FunctionError, WireError
 from runtime.isolate.isolate import Exit, Isolate, cpu_clock
 from runtime.isolate.limits import ProcessLimits
 from runtime.isolate.outlet import Outlet
+from runtime.isolate.priority import Session
 from runtime.isolate.tempdir import TempRoot
 from runtime.isolate.threads import ThreadGuard
 from runtime.isolate.zygote_settings import ZygoteSettings
@@ -53,6 +54,7 @@ class Nursery:
         self._loaded: asyncio.Future[None] = self._loop.create_future()
         self._decoder = wire.Decoder(wire.FROM_ZYGOTE)
         self._process: subprocess.Popen[bytes]
+        self._session: Session
         self._control: socket.socket
         self._outlets: list[Outlet] = []
         self._threads: ThreadGuard | None = None
@@ -154,6 +156,7 @@ class Nursery:
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
+        self._session = Session(self._process.pid)
         self._control.setblocking(False)
         self._loop.add_reader(self._control, self._readable)
 
@@ -175,6 +178,7 @@ class Nursery:
             cpu_ms = self._function.limits.cpu_ms
             isolate = Isolate(number, ours, session=self._process.pid, cpu_ms=cpu_ms, on_ready=on_ready)
             self.isolates[number] = isolate
+            isolate.on_heavy = self._put_behind
             try:
                 place = self._temp.take()
             except OSError as e:  # a full disk: it ends before it began
@@ -190,8 +194,12 @@ class Nursery:
                 self.end()
         return isolate
 
+    def _put_behind(self, isolate: Isolate) -> None:
+        self._session.put_behind(isolate.number, isolate.pid)
+
     def _drop(self, isolate: Isolate) -> None:
         self.isolates.pop(isolate.number, None)
+        self._session.forget(isolate.number)
 
     def _forget(self, place: int, isolate: Isolate) -> None:
         self._drop(isolate)
@@ -263,6 +271,7 @@ class Nursery:
         while self._process.poll() is None:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.05)
+        self._session.close()
         for outlet in self._outlets:
             outlet.close()
         if self._threads is not None:

@@ -143,7 +143,7 @@ class Invocation:
                 self.outcome = Outcome.OK
             else:
                 self.outcome = report.outcome_of(ended, self._limits)
-                self._detail = self._detail or report.describe(ended)
+                self._detail = self._detail or self._isolate.reason or report.describe(ended)
         if self.outcome not in (Outcome.OK, Outcome.CANCELED) and not self.exchange.is_started:
             await self._tell_failure(self.outcome, self._detail)
         return f" cpu_ms={ended.cpu_ms} rss_mb={ended.max_rss_kb // 1024}"

@@ -55,6 +55,10 @@ class Isolate:
         """0 until the zygote has told it."""
         self.is_taken = False
         """It has an owner, who will close it."""
+        self.place = 0
+        """Of its temporary folder."""
+        self.reason = ""
+        """Why the host has ended it, where that is no limit of an invocation's own."""
         self.is_lost = False
         """Its zygote has not told of its end in time."""
         self.on_heavy: Callable[[Isolate], None] = lambda _: None

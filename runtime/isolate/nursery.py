@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from runtime import wire
@@ -21,7 +20,8 @@ from runtime.isolate.isolate import Exit, Isolate, cpu_clock
 from runtime.isolate.limits import ProcessLimits
 from runtime.isolate.outlet import Outlet
 from runtime.isolate.priority import Session
-from runtime.isolate.tempdir import TempRoot
+from runtime.isolate.quota import FolderWatch, Holding
+from runtime.isolate.tempdir import FILES, TempRoot
 from runtime.isolate.threads import ThreadGuard
 from runtime.isolate.zygote_settings import ZygoteSettings
 
@@ -58,6 +58,7 @@ class Nursery:
         self._control: socket.socket
         self._outlets: list[Outlet] = []
         self._threads: ThreadGuard | None = None
+        self._folders: FolderWatch | None = None
         self._is_dead = False
         self._watch: asyncio.TimerHandle | None = None
         self._forks = 0
@@ -97,6 +98,9 @@ class Nursery:
             await self.aclose()
         else:
             self._watch = self._loop.call_later(LOOK_S, self._look, self._cpu_ms(), set())
+            if not self._temp.is_bounded:
+                quota = self._temp.quota_mb * 2**20
+                self._folders = FolderWatch(self._holdings, self._end_holder, quota=quota, files=FILES)
 
     def _look(self, used_ms: float, strays: set[int]) -> None:
         """The function's code can go on in its zygote, in threads: these get no CPU time and no processes to speak of.
@@ -180,13 +184,13 @@ class Nursery:
             self.isolates[number] = isolate
             isolate.on_heavy = self._put_behind
             try:
-                place = self._temp.take()
+                isolate.place = place = self._temp.take()
             except OSError as e:  # a full disk: it ends before it began
                 self._write_output("error", f"an isolate has no temporary folder: {e}")
                 isolate.add_end_callback(self._drop)
                 isolate.ended(Exit(None, None))
                 return isolate
-            isolate.add_end_callback(functools.partial(self._forget, place))
+            isolate.add_end_callback(self._forget)
             try:
                 socket.send_fds(self._control, [wire.encode(wire.Fork(isolate=number, place=place))], [theirs.fileno()])
             except OSError:  # it is dead, or so stuck that its socket is full
@@ -201,11 +205,24 @@ class Nursery:
         self.isolates.pop(isolate.number, None)
         self._session.forget(isolate.number)
 
-    def _forget(self, place: int, isolate: Isolate) -> None:
+    def _holdings(self) -> Iterator[Holding]:
+        """Those of isolates that have begun; nobody else could have written anything."""
+        for isolate in self.isolates.values():
+            if isolate.is_taken and isolate.pid:
+                yield Holding(isolate.number, isolate.pid, self._temp.folder(isolate.place))
+
+    def _end_holder(self, number: int) -> None:
+        isolate = self.isolates.get(number)
+        if isolate is not None:
+            isolate.reason = f"its temporary folder held more than {self._temp.quota_mb} MB or {FILES} files"
+            self._on_output(self._function.name, "error", f"an isolate is ended: {isolate.reason}")
+            isolate.kill()
+
+    def _forget(self, isolate: Isolate) -> None:
         self._drop(isolate)
         if isolate.is_lost:  # it may live: what was its own becomes nobody else's
             return
-        task = self._loop.create_task(self._temp.give_back(place))
+        task = self._loop.create_task(self._temp.give_back(isolate.place))
         self._cleaning.add(task)
         task.add_done_callback(self._cleaning.discard)
 
@@ -272,6 +289,8 @@ class Nursery:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.05)
         self._session.close()
+        if self._folders is not None:
+            self._folders.close()
         for outlet in self._outlets:
             outlet.close()
         if self._threads is not None:

@@ -64,6 +64,8 @@ class Privileges:
             if why:
                 first = 0
         found = cls(first, claim, can_mount=bool(held >> _MOUNTS & 1) and _has_own_mounts())
+        if not found.can_mount:
+            found.absent["a file system of its own"] = "the host measures its folder instead"
         if not found.has_uids:
             found.absent["a user of its own"] = why
         return found

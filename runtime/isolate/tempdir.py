@@ -16,7 +16,7 @@ from runtime.isolate.privileges import Privileges
 SPARE = 32
 """Empty folders kept for the isolates to come, as they are."""
 FILES = 16 * 1024
-"""The most files and folders of an isolate, where its folder is a file system of its own."""
+"""The most files and folders of an isolate."""
 _REMOVE = ("sh", "-c", 'rm -rf -- "$1" || { [ -h "$1" ] || chmod -R u+rwx -- "$1"; rm -rf -- "$1"; }', "sh")
 """For folders within folders beyond Python's recursion, and such as their own maker cannot read."""
 
@@ -33,13 +33,18 @@ class TempRoot:
         self.path = Path(tempfile.mkdtemp(prefix=f"beira-{os.getpid()}-{name}-"))
         self.uids = powers.take_uids()
         self._powers = powers
-        self._quota_mb = quota_mb
+        self.quota_mb = quota_mb
         if self.uids is not None:
             self.path.chmod(0o711)
         self._spare: list[int] = []
         self._free: list[int] = []
         """Places whose folders are gone."""
         self._last = 0
+
+    @property
+    def is_bounded(self) -> bool:
+        """The kernel refuses what would be more than the quota."""
+        return self._powers.can_mount
 
     def take(self) -> int:
         """A place with an empty folder. Raises OSError."""
@@ -91,7 +96,7 @@ class TempRoot:
         os.mkdir(folder, 0o700)
         try:
             if self._powers.can_mount:
-                privileges.mount(folder, megabytes=self._quota_mb, files=FILES, uid=uid)
+                privileges.mount(folder, megabytes=self.quota_mb, files=FILES, uid=uid)
             elif self.uids is not None:
                 os.chown(folder, uid, uid, follow_symlinks=False)
         except OSError:

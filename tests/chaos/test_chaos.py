@@ -20,7 +20,7 @@ from runtime.isolate.layers import available
 from tests.chaos.attacks import ATTACKS, Attack
 from tests.chaos.conftest import Account
 from tests.chaos.world import World, below, descriptors, left_files, page_tables_mb, processes, world
-from tests.node import Node, running, until
+from tests.node import Node, open_folder, open_python, running, until
 
 QUESTION = "What is the capital of France?"
 LEAVE_AFTER_S = 0.3
@@ -260,9 +260,9 @@ def check_cells(node: Node) -> None:
     assert 1500 < answer.json()["usage"]["prompt_tokens"] < 2040
 
 
-def test_a_node_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
-    with world(tmp_path, "import_outlives", "import_fork", "live_on", "wait_for_ever"):
-        with running(tmp_path) as node:
+def test_a_node_that_is_killed_leaves_no_process_behind() -> None:
+    with open_folder("chaos-") as root, world(root, "import_outlives", "import_fork", "live_on", "wait_for_ever"):
+        with running(root, python=open_python(root)) as node:
             node.get("/live_on")
             node.get("/wait_for_ever")
             sessions = {p.session for p in below(node.pid) if p.parent == node.pid} - {0}
@@ -273,8 +273,9 @@ def test_a_node_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
         until(lambda: not [p for p in processes() if p.session in sessions and p.state != "Z"])
 
 
-def test_a_node_that_stops_leaves_nothing_whatever_ran_in_it(tmp_path: Path) -> None:
-    with world(tmp_path, "import_outlives", "import_fork", "import_deep_folders", "live_on"), running(tmp_path) as node:
+def test_a_node_that_stops_leaves_nothing_whatever_ran_in_it() -> None:
+    names = ("import_outlives", "import_fork", "import_deep_folders", "live_on")
+    with open_folder("chaos-") as root, world(root, *names), running(root, python=open_python(root)) as node:
         node.get("/live_on")
         sessions = {p.session for p in below(node.pid) if p.parent == node.pid}
         assert node.stop() == 0
@@ -282,8 +283,9 @@ def test_a_node_that_stops_leaves_nothing_whatever_ran_in_it(tmp_path: Path) -> 
         assert not list(Path(tempfile.gettempdir()).glob(f"beira-{node.pid}-*"))
 
 
-def test_code_that_runs_outside_of_any_invocation_is_ended_too(tmp_path: Path) -> None:
-    with world(tmp_path, "import_spin_at_fork", "import_spin_thread"), running(tmp_path) as node:
+def test_code_that_runs_outside_of_any_invocation_is_ended_too() -> None:
+    names = ("import_spin_at_fork", "import_spin_thread")
+    with open_folder("chaos-") as root, world(root, *names), running(root, python=open_python(root)) as node:
         answer = node.get("/import_spin_at_fork", timeout=60)  # told, not hung
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
         until(lambda: "threads that its import left use CPU time of its own" in node.log)

@@ -7,6 +7,7 @@ import os
 import signal
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from runtime import wire
 from runtime.errors import FunctionError
 from runtime.isolate.pool import IsolateUnavailable, Pool
+from runtime.isolate.priority import BEHIND
 from runtime.isolate.tempdir import SPARE
 from tests.isolate.host import Output, Reply, invoke, invoke_message, pool_of, run, settings, until, write
 
@@ -98,6 +100,10 @@ def test_500_invocations_leave_no_process_thread_descriptor_or_file(tmp_path: Pa
 
     async def client_once(pool: Pool) -> None:
         await invoke(pool, url="http://x/?n=50")  # whatever is made once is made now
+        threads = min(
+            32, (os.cpu_count() or 1) + 4
+        )  # all that the loop's executor can have: folders are measured there
+        await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.05) for _ in range(threads)))
 
     open_before = descriptors(os.getpid())
     run(work())
@@ -376,3 +382,83 @@ def test_what_a_killed_host_has_left_is_removed_at_the_next_start(tmp_path: Path
 
     run(work())
     assert not left.exists()
+
+
+@needs_proc
+def test_an_isolate_that_takes_much_cpu_time_goes_behind_and_its_zygote_comes_back(tmp_path: Path) -> None:
+    source = """
+    import threading
+import time
+    def spin():
+        while True: pass
+    def fetch(request):
+        if request.url.query["spin"] == "yes":
+            threading.Thread(target=spin, daemon=True).start()
+            spin()
+        return "ok"
+    """
+
+    def nice(pid: int) -> set[int]:
+        return {os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in os.listdir(f"/proc/{pid}/task")}
+
+    def session_nice(pool: Pool) -> str:
+        try:
+            return Path(f"/proc/{zygote_of(pool)}/autogroup").read_text().split()[-1]
+        except FileNotFoundError:
+            return "absent"
+
+    async def work() -> None:
+        async with pool_of(write(tmp_path, source), warm=2, cpu_ms=60_000) as pool:
+            ours, before = os.getpriority(os.PRIO_PROCESS, 0), session_nice(pool)
+            isolate = await pool.acquire()
+            await isolate.send(invoke_message(url="http://x/?spin=yes"))
+            await until(lambda: nice(isolate.pid) == {BEHIND}, "behind")
+            await until(lambda: session_nice(pool) in (str(BEHIND), "absent"), "its session too")
+            other = await pool.acquire()
+            assert nice(other.pid) == {ours}
+            await other.aclose()
+            await isolate.aclose()
+            await until(lambda: session_nice(pool) == before, "the session as before")
+
+    run(work())
+
+
+@needs_proc
+@pytest.mark.parametrize("kind", ["bytes", "unnamed", "files", "unlisted", "deep"])
+def test_who_holds_too_much_on_the_disk_is_ended(tmp_path: Path, kind: str) -> None:
+    """By the host, which looks: nothing is mounted for this pool."""
+    source = """
+    import os, tempfile, time
+    def fetch(request):
+        kind, folder = request.url.query["kind"], tempfile.gettempdir()
+        if kind == "unlisted":
+            folder += "/unlisted"
+            os.mkdir(folder, 0o300)
+        os.chdir(folder)
+        if kind == "unnamed":
+            files = [tempfile.TemporaryFile(), tempfile.TemporaryFile()]
+            for number in range(80):
+                files[number % 2].write(bytes(2**20))
+        elif kind == "files":
+            for number in range(17_000):
+                open(str(number), "w").close()
+        elif kind == "deep":
+            for _ in range(200):
+                os.mkdir("d")
+                os.chdir("d")
+        else:
+            for number in range(80):
+                open(str(number), "wb").write(bytes(2**20))
+        time.sleep(20)
+    """
+
+    async def work() -> None:
+        said: Output = []
+        async with pool_of(write(tmp_path, source), warm=1, output=said, memory_mb=64, cpu_ms=20_000) as pool:
+            assert (await invoke(pool, url="http://x/?kind=none&most=1", handler="nothing")).failure
+            reply = await invoke(pool, url=f"http://x/?kind={kind}")
+            assert reply.exit is not None
+            assert reply.exit.signal == signal.SIGKILL
+            assert [text for _, level, text in said if "temporary folder held more" in text]
+
+    run(work())

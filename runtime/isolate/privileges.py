@@ -63,12 +63,18 @@ class Privileges:
             why = _unreadable(first, functions, readable) if first else "no user ids are free"
             if why:
                 first = 0
+                _release(claim)
         found = cls(first, claim, can_mount=bool(held >> _MOUNTS & 1) and _has_own_mounts())
         if not found.can_mount:
             found.absent["a file system of its own"] = "the host measures its folder instead"
         if not found.has_uids:
             found.absent["a user of its own"] = why
         return found
+
+    def close(self) -> None:
+        """Its users may be another host's."""
+        _release(self._claim)
+        self._claim = None
 
     def take_uids(self) -> range | None:
         """The users of one more function; None where there are none to give."""
@@ -148,6 +154,11 @@ def _claim_users() -> tuple[socket.socket | None, int]:
             continue
         return claim, first
     return None, 0
+
+
+def _release(claim: socket.socket | None) -> None:
+    if claim is not None:
+        claim.close()
 
 
 def _is_mapped(kind: str, first: int) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -15,12 +16,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from runtime import config
 from runtime.isolate.landlock import Landlock
 from runtime.isolate.layers import available
 from tests.chaos.attacks import ATTACKS, Attack
 from tests.chaos.conftest import Account
 from tests.chaos.world import World, below, descriptors, left_files, page_tables_mb, processes, world
-from tests.node import Node, open_folder, open_python, running, until
+from tests.loop import BOUND_S, run_watched
+from tests.node import ROOT, Node, open_folder, open_python, running, until
 
 QUESTION = "What is the capital of France?"
 LEAVE_AFTER_S = 0.3
@@ -176,7 +179,7 @@ async def talk(client: httpx.AsyncClient, is_over: asyncio.Event) -> int:
     return count
 
 
-async def storm(url: str) -> tuple[list[float], int]:
+async def storm(url: str, rounds: int = ROUNDS) -> tuple[list[float], int]:
     """Every attack, many at once, some rounds; beside it the healthy. What these took, and the streams that came."""
     is_over, places = asyncio.Event(), asyncio.Semaphore(AT_ONCE)
     limits = httpx.Limits(max_connections=AT_ONCE * 2, max_keepalive_connections=0)
@@ -197,7 +200,7 @@ async def storm(url: str) -> tuple[list[float], int]:
         httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as others,
     ):
         beside = asyncio.gather(healthy(others, is_over, 10**6), talk(others, is_over))
-        attacks = [attack for attack in ATTACKS if not layer_missing(attack)] * ROUNDS
+        attacks = [attack for attack in ATTACKS if not layer_missing(attack)] * rounds
         try:
             await asyncio.gather(*(one(attackers, attack) for attack in attacks))
         finally:
@@ -290,3 +293,18 @@ def test_code_that_runs_outside_of_any_invocation_is_ended_too() -> None:
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
         until(lambda: "threads that its import left use CPU time of its own" in node.log)
         check_healthy(node, "beside")
+
+
+def test_the_event_loop_is_not_blocked_by_the_storm(account: Account) -> None:
+    """The host runs here, its loop watched; who attacks is a process of its own."""
+    code = "import asyncio, sys; from tests.chaos.test_chaos import storm; asyncio.run(storm(sys.argv[1], 1))"
+
+    async def work(url: str) -> int:
+        attackers = await asyncio.create_subprocess_exec(sys.executable, "-c", code, url, cwd=ROOT)
+        return await attackers.wait()
+
+    with open_folder("chaos-") as root, world(root):
+        status, turns = run_watched(config.load(root, environ={}), work)
+    account.lines.append(f"event loop in the storm: {turns}")
+    assert status == 0
+    assert max(turns.work_s) < BOUND_S

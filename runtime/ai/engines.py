@@ -130,7 +130,8 @@ class Engines:
         start = time.monotonic()
         engine = await asyncio.to_thread(self._make_engine, manifest)
         pieces = (await asyncio.to_thread(engine.vocabulary)).pieces
-        return Loaded(manifest, engine, Grammars(engine), max(map(len, pieces)), time.monotonic() - start)
+        grammars = await asyncio.to_thread(Grammars(engine).load)
+        return Loaded(manifest, engine, grammars, max(map(len, pieces)), time.monotonic() - start)
 
 
 def _absent(manifest: Manifest) -> str:

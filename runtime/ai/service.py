@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -61,6 +61,8 @@ class Service:
         self._running: set[Completion] = set()
         # not the threads that decode images: a short prompt never waits behind sixteen photographs
         self._tokenizers = ThreadPoolExecutor(2, "beira-prompt")
+        # nor behind a grammar, which may take seconds to make
+        self._grammarians = ThreadPoolExecutor(2, "beira-grammar")
         self._created = int(time.time())
         self._is_ready = False
         self._is_closed = False
@@ -78,6 +80,7 @@ class Service:
             await completion.aclose()
         self._images.close()
         self._tokenizers.shutdown(wait=False)
+        self._grammarians.shutdown(wait=False)
         await self._engines.aclose()
 
     @property
@@ -101,7 +104,9 @@ class Service:
         manifest = self._catalog.find(name)
         loaded = await self._engines.get(manifest)
         _check_abilities(request, loaded)
-        mask = await self._off_loop(loaded.grammars.mask, request) if is_constrained(request) else None
+        mask = None
+        if is_constrained(request):
+            mask = await self._off_loop(loaded.grammars.mask, request, self._grammarians)
         prompt, params = await self._prepare(request, loaded, min(manifest.context, loaded.engine.context))
         answer = Answer(
             name, _choices(request), prompt_tokens=prompt.n_tokens, should_report_usage=request.should_report_usage
@@ -132,10 +137,10 @@ class Service:
         prompt = await self._off_loop(prepare, loaded.engine)
         return prompt, _params(request, loaded, prompt, limit)
 
-    async def _off_loop(self, work: Callable[[_In], _Out], given: _In) -> _Out:
+    async def _off_loop(self, work: Callable[[_In], _Out], given: _In, on: Executor | None = None) -> _Out:
         if self._is_closed:
             raise EngineError(SHUTTING_DOWN)
-        return await asyncio.get_running_loop().run_in_executor(self._tokenizers, work, given)
+        return await asyncio.get_running_loop().run_in_executor(on or self._tokenizers, work, given)
 
     def _describe(self, manifest: Manifest) -> dict[str, Any]:
         stand_in = None if self._can_answer(manifest) else self._engines.stand_in(manifest)

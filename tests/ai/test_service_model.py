@@ -304,6 +304,15 @@ SCHEMA = "response_format.json_schema.schema"
         (json_schema({"properties": {"a": {"uniqueItems": True, "if": {}}}}), '["if", "uniqueItems"]'),
         (json_schema({"type": "text"}), f"{SCHEMA}: cannot be enforced: Invalid type: text"),
         (json_schema({"$ref": "http://a.test/b"}), f"{SCHEMA}: cannot be enforced: Resource 'http://a.test/b'"),
+        # each of these would hold a thread for minutes
+        (
+            json_schema({"allOf": [{"type": "string", "pattern": f"x{i}"} for i in range(30)]}),
+            f"{SCHEMA}: cannot be enforced: more than 12 patterns in a schema with allOf",
+        ),
+        (
+            json_schema({"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(10_000)}}),
+            f"{SCHEMA}: cannot be enforced: more than 10000 values",
+        ),
         (json_schema({"$ref": "#/a"}), f"{SCHEMA}: cannot be enforced: Pointer '/a' does not exist"),
         (json_schema({"type": "string", "pattern": "("}), "unclosed group"),
         (json_schema({"type": "string", "format": "zip"}), "Unknown format: zip"),

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from runtime.ai import media
+from runtime.ai import decoding, media
 from runtime.ai.checks import shown
 from runtime.ai.request import ImageSource
 from runtime.engine.request import Image
@@ -44,7 +44,7 @@ class Images:
         self._threads.shutdown(wait=False)
 
     async def _load(self, source: ImageSource) -> Image:
-        decode = partial(media.decode, fit=media.fit_of(source, self._max_tokens), path=source.path)
+        decode = partial(decoding.decode, fit=media.fit_of(source, self._max_tokens), path=source.path)
         if media.is_data(source):
             return await self._off_loop(lambda: decode(media.open_data(source)))
         data = await self._fetched(source)

@@ -106,6 +106,16 @@ def fault(path: str, text: str) -> ImageError:
     return ImageError(f"{path}: {text}", param=path)
 
 
+def is_larger(data: bytes, pixels: int) -> bool:
+    """Whether decoding the picture takes more than `pixels`; a JPEG is decoded at the size that is wanted."""
+    try:
+        with PIL.Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
+            size = picture.width * picture.height
+            return picture.format != "JPEG" and pixels < size <= MAX_PIXELS
+    except Exception:
+        return False  # `decode` says why
+
+
 def decode(data: bytes, fit: Fit, path: str) -> Image:
     """The picture in `data`, upright, on white, in a size that `fit` allows. Raises ImageError.
 

@@ -192,6 +192,11 @@ BEYOND: tuple[dict[str, str], ...] = (
         "message": 'must be "object", ',
     },
     {
+        "reason": "How many tokens there are is the model's.",
+        "param": "logit_bias",
+        "message": "token ids are 0 … ",
+    },
+    {
         "reason": "A schema bounds no request as a whole.",
         "param": "",
         "message": "must hold at most 50000 values, ",

@@ -86,7 +86,8 @@ def _without_urls(data: bytes | bytearray, name: str, cuts: list[str]) -> bytear
         if data[begin - 2 : begin - 1] == b"\\":
             continue
         end = data.find(b'"', at)
-        url = _url(data, begin, end) if end - begin > _LONG else None
+        is_key = data[end + 1 : end + 33].lstrip()[:1] == b":"
+        url = _url(data, begin, end) if end - begin > _LONG and not is_key else None
         if url is not None:
             rest += memoryview(data)[done:begin]
             rest += b"data:%s%d" % (name.encode(), len(cuts))

@@ -11,7 +11,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from runtime.ai import media
+from runtime.ai import decoding, media
 from runtime.ai.media import Fit, decode, fit_of, open_data
 from runtime.ai.request import ImageSource
 from runtime.engine.request import Image
@@ -223,3 +223,43 @@ def test_a_truncated_image(form: str, part: float) -> None:
 def test_what_is_no_image(data: bytes) -> None:
     with pytest.raises(ImageError, match=r"^p: must be an image of one of PNG, JPEG"):
         decode(data, ANY, "p")
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "TIFF"])
+def test_a_large_picture_is_decoded_elsewhere_and_is_the_same(form: str) -> None:
+    data, fit = encoded(red(4000, 2100), form), Fit(0, 784 * 64)
+    assert media.is_larger(data, decoding.LARGE_PIXELS)
+    assert decoding.decode(data, fit, "p") == decode(data, fit, "p")
+
+
+def test_what_fails_elsewhere_is_told_here() -> None:
+    data = encoded(red(4000, 2100), "PNG")[:-40]
+    with pytest.raises(ImageError) as here:
+        decode(data, ANY, "p")
+    with pytest.raises(ImageError) as elsewhere:
+        decoding.decode(data, ANY, "p")
+    assert elsewhere.value.body() == here.value.body()
+
+
+def test_a_decoder_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "DECODE_S", 0.01)
+    with pytest.raises(ImageError, match="takes more than 0 s to decode"):
+        decoding.decode(encoded(red(4000, 2100)), ANY, "p")
+
+
+def test_small_pictures_and_photographs_stay() -> None:
+    assert not media.is_larger(encoded(red(4000, 2100), "JPEG"), decoding.LARGE_PIXELS)
+    assert not media.is_larger(encoded(red()), decoding.LARGE_PIXELS)
+    assert not media.is_larger(b"nothing", 0)
+
+
+def test_base64_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media, "SLICE", 5)
+    data = bytes(range(256)) * 3 + b"!"
+    text = base64.b64encode(data).decode()
+    for body in (text, urllib.parse.quote(text, safe=""), "\n".join(text), text.rstrip("="), text.replace("+", "-")):
+        assert open_data(source(f"data:;base64,{body}")) == data
+    assert open_data(source(f"data:,{urllib.parse.quote(data)}")) == data
+    for bad in ("=" + text, text + "AAAA", text[:100] + "==" + text[100:], text + "@"):
+        with pytest.raises(ImageError, match="not valid base64"):
+            open_data(source(f"data:;base64,{bad}"))

@@ -98,6 +98,7 @@ def deep(levels: int) -> Any:
         called("{oh"),
         form(uniqueItems=True),
         {**tool(type="string"), "tool_choice": "required"},
+        {"messages": [USER], "logit_bias": {"999999": 1}},
         {"messages": [USER], "x": [0] * 50_001},
         {"messages": [USER], "x": deep(70)},
     ],

@@ -160,11 +160,11 @@ class Host:
                 task.cancel()
             await asyncio.gather(working, watching, serving, return_exceptions=True)
             await functions.aclose()
+            powers.close()
             await schedule.aclose()
             if not is_wedged:  # its thread would never be joined; the end of the process frees what it holds
                 await service.aclose()
             await outbound.aclose()
-            powers.close()
 
     async def _until_over(
         self, serving: asyncio.Task[None], working: asyncio.Task[int], watching: asyncio.Task[str]

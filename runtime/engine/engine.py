@@ -190,7 +190,8 @@ class Engine:
             raise InvalidRequest(f"n and max_tokens must be at least 1, got {n} and {params.max_tokens}")
         for token, _ in params.logit_bias:
             if not 0 <= token < self._loaded.model.n_vocab:
-                raise InvalidRequest(f"logit_bias: token ids are 0 … {self._loaded.model.n_vocab - 1}, got {token}")
+                most = self._loaded.model.n_vocab - 1
+                raise InvalidRequest(f"logit_bias: token ids are 0 … {most}, got {token}", param="logit_bias")
         asked = params.max_tokens or 0
         if prompt + max(asked, 1) > self.context:
             raise ContextLengthExceeded(

@@ -90,11 +90,6 @@ class Privileges:
         if uids is not None:
             self._taken.discard((uids.start - self._first) // SPAN)
 
-    def close(self) -> None:
-        """No isolate of this host lives any more: another host may have its users."""
-        if self._claim is not None:
-            self._claim.close()
-
 
 def mount(path: str, *, megabytes: int, files: int, uid: int) -> None:
     """A new file system at `path`, in memory, that holds so much and no more. Raises OSError."""
@@ -141,7 +136,7 @@ def _has_own_mounts() -> bool:
 
 
 def _claim_users() -> tuple[socket.socket | None, int]:
-    """Users that no other host of this machine has: a name is held as long as this process lives."""
+    """Users that no other host of this machine has: a name is held until `close`, or the end of this process."""
     for number in range(_HOSTS):
         first = _FIRST + number * _OF_A_HOST
         if not (_is_mapped("uid", first) and _is_mapped("gid", first)):

@@ -70,7 +70,7 @@ V1: dict[str, Callable[[], bytes]] = {
     "7 MB of escapes": lambda: said({**USER, "content": "\n" * (7 * MB // 2)}),
     "63 MB of text": lambda: said({**USER, "content": "x" * (63 * MB)}),
     "199,000 lists": lambda: said(USER, x=[[]] * 99_000),
-    "1 MB of arguments": lambda: called(json.dumps(["x\n" * 8] * 40_000)),
+    "1 MB of arguments": lambda: called(json.dumps(["x\n" * 8] * 30_000)),
     "30 MB of arguments": lambda: called(json.dumps("x" * 30 * MB)),
     "49,000 biases": lambda: said(USER, logit_bias={str(i): 1 for i in range(49_000)}),
     "1,000 tools": lambda: tools(1_000),

@@ -14,7 +14,7 @@ from runtime import config, host
 from tests.gateway.large import AI_RUN, FUNCTION, V1
 from tests.node import ROOT, project
 
-ROUNDS = 3
+ROUNDS = 2
 REFUSED = {
     *("16,000 messages", "7 MB of text", "7 MB of escapes", "1 MB of arguments", "1,000 tools"),  # too long
     *("1,000 tools, one required", "199,000 lists", "49,000 biases", "two times 20 MB of none"),

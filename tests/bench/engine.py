@@ -127,7 +127,8 @@ def show(case: Case, figures: list[list[float]]) -> None:
     line = f"{case.name:40}" + "".join(f"{value:9.2f} {case.unit:2}" for value in middle)
     ratio = statistics.median(a / b for a, b in zip(figures[0], figures[-1], strict=True))
     if len(figures) > 1:
-        line += f"{ratio:9.2f}"
+        each = sorted(a / b for a, b in zip(figures[0], figures[-1], strict=True))
+        line += f"{ratio:9.2f} ({each[0]:.2f} to {each[-1]:.2f})"
     if len(figures) > 1 or case.is_own:
         is_met = case.is_met(middle[0] if case.is_own else ratio)
         line += f"   {case.bound} {case.goal:<5}{'met' if is_met else 'missed'}"
@@ -144,12 +145,17 @@ def servers(files: Files, binary: Path | None, threads: int) -> Iterator[list[Se
         yield found
 
 
+async def within(figure: Awaitable[float], seconds: float) -> float:
+    async with asyncio.timeout(seconds):
+        return await figure
+
+
 async def warm_up(found: list[Server]) -> None:
     for server in found:
         await ask(server.port, Prompts(0).chat(100), 8)
 
 
-def run(size: str, rounds: int, only: str, threads: int) -> None:
+def run(size: str, rounds: int, only: str, threads: int, seconds: float) -> None:
     binary = Path(os.environ["LLAMA_SERVER"]).resolve() if os.environ.get("LLAMA_SERVER") else None
     files = find_model(size, binary)
     if files is None:
@@ -165,10 +171,16 @@ def run(size: str, rounds: int, only: str, threads: int) -> None:
         asyncio.run(warm_up(found))
         for number, case in enumerate(c for c in CASES if only in c.name):
             figures: list[list[float]] = [[] for _ in found]
-            for turn in range(rounds):
-                # who goes first changes: what disturbs the machine disturbs both alike
-                for i in range(len(found)) if turn % 2 == 0 else reversed(range(len(found))):
-                    figures[i].append(asyncio.run(case.measure(found[i].port, Prompts(1000 * number + turn + 1))))
+            try:
+                for turn in range(rounds):
+                    # who goes first changes: what disturbs the machine disturbs both alike
+                    for i in range(len(found)) if turn % 2 == 0 else reversed(range(len(found))):
+                        prompts = Prompts(1000 * number + turn + 1)
+                        figures[i].append(asyncio.run(within(case.measure(found[i].port, prompts), seconds)))
+            except (TimeoutError, RuntimeError, OSError) as e:
+                # one line is lost, the others are not
+                print(f"{case.name:40}  {found[i].name}: {e or f'not within {seconds:g} s'}"[:160], flush=True)
+                continue
             show(case, figures)
         resident = Case("resident memory", "MB", "≤", 1.1, first_token)
         show(resident, [[server.resident_mb] for server in found])
@@ -181,7 +193,8 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", metavar="TEXT", help="the lines that contain this")
     parser.add_argument("--threads", type=int, default=usable_cores(), help="fewer where others use the machine")
+    parser.add_argument("--seconds", type=float, default=180.0, help="that one figure of one server may take")
     given = parser.parse_args()
     # told to stop, it stops what it started
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    run(given.size, given.rounds, given.only, given.threads)
+    run(given.size, given.rounds, given.only, given.threads, given.seconds)

@@ -72,7 +72,8 @@ def ours(files: Files, threads: int, folder: Path) -> Iterator[Server]:
     if not files.projector.with_name(files.projector.stem + ".optimized.gguf").is_file():
         subprocess.run(command, cwd=ROOT, check=True)
     toml = f"[engine]\ncontext = {CONTEXT}\nmax_sequences = {SEQUENCES}\nthreads = {threads}\n"
-    toml += f"image_max_tokens = {IMAGE_TOKENS}\nstep_s = {LOAD_S}\n"
+    # no drafts: random weights fall into loops, which would be guessed far better than any real text
+    toml += f"image_max_tokens = {IMAGE_TOKENS}\nstep_s = {LOAD_S}\ndraft_tokens = 0\n"
     root = project(folder / "project", toml=toml, hello="async def fetch(request): return 'hello'")
     arguments = ("--host", "127.0.0.1", "--models", str(models), "--model", "bench")
     with running(root, *arguments, command="serve") as node:

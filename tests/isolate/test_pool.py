@@ -388,7 +388,6 @@ def test_what_a_killed_host_has_left_is_removed_at_the_next_start(tmp_path: Path
 def test_an_isolate_that_takes_much_cpu_time_goes_behind_and_its_zygote_comes_back(tmp_path: Path) -> None:
     source = """
     import threading
-import time
     def spin():
         while True: pass
     def fetch(request):

@@ -16,7 +16,14 @@ from tests.node import ROOT, project
 
 ROUNDS = 2
 REFUSED = {
-    *("16,000 messages", "7 MB of text", "7 MB of escapes", "1 MB of arguments", "1,000 tools"),  # too long
+    *(
+        "16,000 messages",
+        "16,000 parts",
+        "7 MB of text",
+        "7 MB of escapes",
+        "1 MB of arguments",
+        "1,000 tools",
+    ),  # too long
     *("1,000 tools, one required", "199,000 lists", "49,000 biases", "two times 20 MB of none"),
     *("40 MB of picture", "10 MB of lists", "60 MB of text"),
 }

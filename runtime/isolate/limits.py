@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 from dataclasses import dataclass
 
 _FILES = 256
+_SIGNALS = 1024
 _ADDRESSES = 32 * 2**30
 """Bytes of address space. What is only read counts as no data, but its page tables are memory: 1/512 of this."""
 _RESERVE = 8 * 2**20
@@ -41,6 +43,9 @@ class DataSize:
 def limit_zygote(limits: ProcessLimits, used: int) -> None:
     """Before the module is imported. The hard limit leaves room for isolates: they begin with all of its memory."""
     _lower(resource.RLIMIT_CORE, 0, 0)
+    if sys.platform == "linux":
+        _lower(resource.RLIMIT_MEMLOCK, 0, 0)
+        _lower(resource.RLIMIT_SIGPENDING, _SIGNALS, _SIGNALS)  # timers count too: a user has so many, not a process
     _lower(resource.RLIMIT_FSIZE, limits.memory_mb * 2**20, limits.memory_mb * 2**20)
     _lower(resource.RLIMIT_NOFILE, _FILES * 4, _FILES * 4)
     if used:

@@ -26,7 +26,13 @@ _SHARED_ANONYMOUS = 0x21
 _GROWS_DOWN = 0x100
 _AF_UNIX, _SOCK_STREAM = 1, 1
 _SET_PDEATHSIG, _SIGKILL = 1, 9
-_F_SETOWN, _F_SETOWN_EX, _FIOSETOWN, _SIOCSPGRP = 8, 15, 0x8901, 0x8902
+_SCHED_CORE = 62
+_SIGNALS, _FIOSETOWN, _SIOCSPGRP = (8, 15), 0x8901, 0x8902
+"""F_SETOWN, F_SETOWN_EX: signals by descriptor, to anyone."""
+_LEASES = (1024, 1026)
+"""F_SETLEASE, F_NOTIFY: they hold others up, or watch them, by files that can only be read."""
+_F_SETPIPE_SZ, _SO_SNDBUF, _SO_SNDBUFFORCE = 1031, 7, 32
+"""What is under way is the kernel's memory, which no limit on data counts: the usual sizes have to do."""
 _PID = b"\xde\xad\xfa\xce"
 """Stands for an isolate's id in the program that all of them share; no other constant has these bytes."""
 
@@ -52,7 +58,8 @@ class _Machine:
     setfsuid, setfsgid, sched_setscheduler, sched_setparam, sched_setattr,
     setpriority, ioprio_set, inotify_init, inotify_init1, inotify_add_watch,
     chmod, fchmod, fchmodat, chown, fchown, lchown, fchownat, setxattr, lsetxattr,
-    fsetxattr, removexattr, lremovexattr, fremovexattr, utime, utimes, utimensat, futimesat, mknod, mknodat"""
+    fsetxattr, removexattr, lremovexattr, fremovexattr, utime, utimes, utimensat, futimesat, mknod, mknodat,
+    io_setup, sync, syncfs"""
     seccomp: int
     mmap: int
     clone: int
@@ -65,6 +72,7 @@ class _Machine:
     prctl: int
     fcntl: int
     ioctl: int
+    setsockopt: int
     setres: tuple[int, int]
     """setresuid, setresgid."""
     sealed: tuple[int, ...]
@@ -85,7 +93,7 @@ _MACHINES = {
             "166 167 168 169 170 171 172 173 175 176 179 180 188 189 190 197 198 199 212 220 227 235 240 241 242 "
             "243 244 245 246 248 249 250 251 256 259 260 261 268 272 279 280 288 298 300 301 303 304 305 308 310 "
             "311 312 313 314 319 320 321 322 323 424 425 426 427 428 429 430 431 432 433 434 438 440 442 443 447 "
-            "448 253 254 294 "
+            "448 253 254 294 162 206 306 "
         ),
         seccomp=317,
         mmap=9,
@@ -99,6 +107,7 @@ _MACHINES = {
         prctl=157,
         fcntl=72,
         ioctl=16,
+        setsockopt=54,
         setres=(117, 119),
         sealed=_numbers("129 200 297 317 444 445 446"),
     ),
@@ -110,7 +119,7 @@ _MACHINES = {
             "119 140 142 143 144 145 146 151 152 154 157 159 161 162 170 171 180 181 182 183 184 185 186 "
             "187 188 189 190 191 192 193 194 195 196 197 198 200 201 202 203 217 218 219 221 224 225 238 239 241 "
             "242 262 263 264 265 266 268 270 271 272 273 274 279 280 281 282 294 424 425 426 427 428 429 430 431 "
-            "432 433 434 438 440 442 443 447 448 26 27 "
+            "432 433 434 438 440 442 443 447 448 26 27 0 81 267 "
         ),
         seccomp=277,
         mmap=222,
@@ -124,6 +133,7 @@ _MACHINES = {
         prctl=167,
         fcntl=25,
         ioctl=29,
+        setsockopt=208,
         setres=(147, 149),
         sealed=_numbers("130 138 240 277 444 445 446"),
     ),
@@ -165,11 +175,17 @@ class Filter:
                     0,
                     [(_JEQ, 0, 3, _AF_UNIX), (_LD, 0, 0, _ARGS + 8), (_AND, 0, 0, 0xF), (_JEQ, 1, 0, _SOCK_STREAM)],
                 ),
-                *_when(  # the host's death stays the end of it
-                    m.prctl, 0, [(_JEQ, 0, 3, _SET_PDEATHSIG), (_LD, 0, 0, _ARGS + 8), (_JEQ, 1, 0, _SIGKILL)]
+                *_when(  # the host's death stays the end of it; a core's other half is not its own
+                    m.prctl,
+                    0,
+                    [
+                        *((_JEQ, 3, 0, _SCHED_CORE), (_JEQ, 0, 3, _SET_PDEATHSIG)),
+                        *((_LD, 0, 0, _ARGS + 8), (_JEQ, 1, 0, _SIGKILL)),
+                    ],
                 ),
-                *_when(m.fcntl, 1, [(_JEQ, 1, 0, _F_SETOWN), (_JEQ, 0, 1, _F_SETOWN_EX)]),  # signals by descriptor
-                *_when(m.ioctl, 1, [(_JEQ, 1, 0, _FIOSETOWN), (_JEQ, 0, 1, _SIOCSPGRP)]),
+                *_when(m.fcntl, 1, _is_any(*_SIGNALS, *_LEASES, _F_SETPIPE_SZ)),
+                *_when(m.ioctl, 1, _is_any(_FIOSETOWN, _SIOCSPGRP)),
+                *_when(m.setsockopt, 2, _is_any(_SO_SNDBUF, _SO_SNDBUFFORCE)),
                 *_when(m.prlimit, 0, [(_JEQ, 1, 0, 0)]),  # one's own limits only
                 *_when(m.affinity, 0, [(_JEQ, 1, 0, 0)]),
             ]
@@ -235,6 +251,12 @@ def _is_offered(number: int, answer: int) -> bool:
 
 def _refuse(number: int, answer: int) -> list[tuple[int, int, int, int]]:
     return [(_JEQ, 0, 1, number), (_RET, 0, 0, answer)]
+
+
+def _is_any(*values: int) -> list[tuple[int, int, int, int]]:
+    """A test for `_when`."""
+    *first, last = values
+    return [*((_JEQ, len(first) - at, 0, value) for at, value in enumerate(first)), (_JEQ, 0, 1, last)]
 
 
 def _when(number: int, argument: int, test: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:

@@ -23,11 +23,12 @@ from runtime.engine.optimize import optimized_path
 from runtime.errors import ConfigError
 from runtime.gateway.app import App, Node
 from runtime.gateway.functions import Functions
-from runtime.gateway.memory import Memory
+from runtime.gateway.memory import Memory, available_bytes
 from runtime.gateway.reload import SHARED, Changes
 from runtime.gateway.schedule import Schedule
 from runtime.gateway.server import Server
 from runtime.isolate import layers, sandbox
+from runtime.isolate.groups import Groups
 from runtime.isolate.privileges import Privileges
 from runtime.log import standard_error, standard_output
 from runtime.outbound import Outbound
@@ -146,8 +147,7 @@ class Host:
         schedule = Schedule(lambda: [f.settings for f in functions.routes.functions.values()], app.run_scheduled)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         watching = asyncio.create_task(self._watch.wedged())
-        told = f"isolation  {layers.available(powers)}"
-        working = asyncio.create_task(self._work(app, functions, service, schedule, listener, work, told))
+        working = asyncio.create_task(self._work(app, functions, service, schedule, listener, work, powers))
         is_wedged = False
         try:
             is_wedged = await self._until_over(serving, working, watching)
@@ -208,19 +208,21 @@ class Host:
         schedule: Schedule,
         listener: socket.socket,
         work: Work,
-        told: str,
+        powers: Privileges,
     ) -> int:
-        options = self.options
+        options, available = self.options, available_bytes()
         touched = Changes(self.settings.root) if options.is_dev and options.only is None else None
         try:
             await asyncio.gather(functions.start(), service.start())
             # what start-up has made stays: a full collection over it would hold the loop for 70 ms, again and again
             gc.collect()
             gc.freeze()
+            self._bound_functions(powers.groups, available)
             app.open()
             beside = []
             if options.only is None:
-                for line in (told, *functions.lines(), *service.lines()):
+                isolation = f"isolation  {layers.available(powers)}"
+                for line in (isolation, *functions.lines(), *service.lines()):
                     self._print(line)
                 beside.append(asyncio.create_task(schedule.run()))
             if touched is not None:
@@ -235,6 +237,17 @@ class Host:
         finally:
             if touched is not None:
                 await touched.aclose()
+
+    def _bound_functions(self, groups: Groups, available: int | None) -> None:
+        """All functions together: what was `available` before the models were, without what these may use."""
+        if available is None or not groups.are_there:
+            return
+        least = max((f.limits.memory_mb for f in self.settings.functions), default=0) + self.settings.node.min_free_mb
+        left = available - self._watch.memory() - self.settings.node.min_free_mb * 2**20
+        try:
+            groups.limit(max(left, least * 2**20))
+        except OSError as e:
+            log.warning("the memory of all functions together is not bounded: %s", e)
 
     async def _reload(self, functions: Functions, changes: Changes) -> None:
         """Development: serve what was saved, and say so."""
@@ -254,7 +267,7 @@ class Host:
 
 
 class Watch:
-    """Knows when an engine is wedged: a step of it that does not end."""
+    """Knows the engines, and when one is wedged: a step of it that does not end."""
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
@@ -263,6 +276,10 @@ class Watch:
     def add(self, engine: Engine) -> Engine:
         self._engines.append(engine)
         return engine
+
+    def memory(self) -> int:
+        """Bytes that the engines may use."""
+        return sum(engine.stats().memory for engine in self._engines)
 
     def faults(self) -> list[str]:
         """One line for each engine that is."""

@@ -52,6 +52,8 @@ class EngineStats:
     preemptions: int
     faults: int
     """Disagreements between the books and llama.cpp's memory; anything but 0 is a bug."""
+    memory: int
+    """Bytes that it may use in all, as planned when it was loaded."""
     step_s: float
     """How long the step that runs now has taken; 0 while the engine sleeps. One that never ends: a wedged engine."""
 
@@ -172,6 +174,7 @@ class Engine:
             tokens_guessed=runner.guessed,
             preemptions=runner.scheduler.preemptions,
             faults=runner.faults,
+            memory=self._loaded.memory,
             step_s=0.0 if began is None else time.monotonic() - began,
         )
 

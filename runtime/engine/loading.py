@@ -38,6 +38,8 @@ class LoadedModel:
         self.outputs = max(settings.max_sequences, LEAST_OUTPUTS)
         self.threads = Threads.choose(settings.threads, usable_cores(), text.stat().st_size)
         self.vision: Projector | None = None
+        self.memory = 0
+        """Bytes that it may use, as planned."""
         try:
             if self.model.is_recurrent:
                 raise ConfigError(f"{text}: a recurrent model, whose state cannot be shared by prefix; use another")
@@ -73,6 +75,7 @@ class LoadedModel:
             batch=BATCH,
             image_cache_mb=settings.image_cache_mb if projector else 0,
         )
+        self.memory = plan.total
         log.info("%s: %s", name, plan.describe())
         if not settings.gpu_layers:
             plan.require(available_memory())

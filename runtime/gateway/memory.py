@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -53,18 +54,29 @@ def _machine() -> int | None:
 
 
 def _group() -> int | None:
-    """Of this process's own control group, version 2 or 1; None where it has no limit."""
+    """Of this process's own control group and those around it, version 2 or 1; None where none has a limit."""
     try:
         lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text("utf-8").splitlines()]
-        for _, controllers, path in lines:
-            if controllers == "memory":
-                folder = _GROUPS / "memory" / path.lstrip("/")
-                return _left(folder, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-            if not controllers and (_GROUPS / "cgroup.controllers").exists():
-                return _left(_GROUPS / path.lstrip("/"), "memory.max", "memory.current", "inactive_file")
-    except (OSError, ValueError):
-        pass
+    except OSError:
+        return None
+    for _, controllers, path in lines:
+        if controllers == "memory":
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            return _least(_GROUPS / "memory", path, names)
+        if not controllers and (_GROUPS / "cgroup.controllers").exists():
+            return _least(_GROUPS, path, ("memory.max", "memory.current", "inactive_file"))
     return None
+
+
+def _least(root: Path, path: str, names: tuple[str, str, str]) -> int | None:
+    """Of the group at `path` below `root` and of all around it."""
+    found, folder = [], root / path.strip("/")
+    while True:
+        with contextlib.suppress(OSError, ValueError):
+            found.append(_left(folder, *names))
+        if folder == root:
+            return min(found, default=None)
+        folder = folder.parent
 
 
 def _left(folder: Path, limit: str, use: str, droppable: str) -> int:

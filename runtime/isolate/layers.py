@@ -36,6 +36,7 @@ def available(powers: Privileges | None = None) -> Layers:
         "a bound on threads": calls.can_ask,
         "a user of its own": powers.has_uids,
         "a file system of its own": powers.can_mount,
+        "a control group": powers.groups.are_there,
     }
     return Layers(
         tuple(name for name, is_there in walls.items() if is_there),

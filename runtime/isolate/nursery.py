@@ -16,13 +16,14 @@ from pathlib import Path
 from runtime import wire
 from runtime.config import FunctionSettings
 from runtime.errors import FunctionError, WireError
+from runtime.isolate.groups import Group, Groups
 from runtime.isolate.isolate import Exit, Isolate, cpu_clock
 from runtime.isolate.limits import ProcessLimits
 from runtime.isolate.outlet import Outlet
 from runtime.isolate.priority import Session
 from runtime.isolate.quota import FolderWatch, Holding
-from runtime.isolate.tempdir import FILES, TempRoot
-from runtime.isolate.threads import ThreadGuard
+from runtime.isolate.tempdir import FILES, SPARE, TempRoot
+from runtime.isolate.threads import MOST, ThreadGuard
 from runtime.isolate.zygote_settings import ZygoteSettings
 
 START_WALL_S = 30.0
@@ -33,6 +34,8 @@ FORK_CPU_MS = 50
 """More than a fork costs a zygote on a busy machine."""
 OWN_CPU_MS = 2_000
 """What a zygote may need for its own imports, on a busy machine, before the module's CPU time begins to count."""
+OVERHEAD_MB = 32
+"""What the kernel may hold for an isolate within its limits: page tables, pipes, sockets."""
 _COMMAND = (sys.executable, "-X", "utf8", "-m", "runtime.isolate.zygote")
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,7 +43,13 @@ _ROOT = Path(__file__).resolve().parents[2]
 class Nursery:
     """One generation of a function: the module as it was when this was started."""
 
-    def __init__(self, function: FunctionSettings, temp: TempRoot, on_output: Callable[[str, str, str], None]) -> None:
+    def __init__(
+        self,
+        function: FunctionSettings,
+        temp: TempRoot,
+        on_output: Callable[[str, str, str], None],
+        groups: Groups | None = None,
+    ) -> None:
         self.failure: FunctionError | None = None
         self.warnings: list[str] = []
         self.handlers: list[str] = []
@@ -50,6 +59,8 @@ class Nursery:
         self._function = function
         self._temp = temp
         self._on_output = on_output
+        self._groups = groups or Groups()
+        self._group: Group | None = None
         self._loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[None] = self._loop.create_future()
         self._decoder = wire.Decoder(wire.FROM_ZYGOTE)
@@ -161,8 +172,24 @@ class Nursery:
                 start_new_session=True,
             )
         self._session = Session(self._process.pid)
+        self._join_group()
         self._control.setblocking(False)
         self._loop.add_reader(self._control, self._readable)
+
+    def _join_group(self) -> None:
+        """Before anything of the function's is loaded: the interpreter takes longer to start."""
+        if not self._groups.are_there:
+            return
+        limits = self._function.limits
+        isolates = limits.concurrency + SPARE
+        memory = (isolates + 1) * (2 * limits.memory_mb + OVERHEAD_MB) * 2**20  # its data, and its folder's files
+        try:
+            self._group = self._groups.make(self._function.name, memory=memory, processes=isolates * MOST)
+            self._group.add(self._process.pid)
+        except ProcessLookupError:
+            pass  # it has died already, and that will be told
+        except OSError as e:
+            self._on_output(self._function.name, "warning", f"runs without a control group: {e}")
 
     def _write_output(self, level: str, text: str) -> None:
         """What nobody can say which invocation wrote; each that begins adds its share of the log."""
@@ -289,6 +316,8 @@ class Nursery:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.05)
         self._session.close()
+        if self._group is not None:
+            self._groups.end(self._group)
         if self._folders is not None:
             self._folders.close()
         for outlet in self._outlets:

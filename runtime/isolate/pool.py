@@ -129,7 +129,7 @@ class Pool:
         """Start a nursery and put it in the place of the present one."""
         quota_mb = self._function.limits.memory_mb
         self._temp = self._temp or TempRoot(self.name, self._powers, quota_mb=quota_mb)
-        nursery = Nursery(self._function, self._temp, self._on_output)
+        nursery = Nursery(self._function, self._temp, self._on_output, self._powers.groups)
         await nursery.load()
         for warning in nursery.warnings:
             self._on_output(self.name, "warning", warning)

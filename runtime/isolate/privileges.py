@@ -1,4 +1,4 @@
-"""What a host with root's powers does for isolates: a user of its own for each, a file system for its files."""
+"""What a host with powers does for isolates: a user of its own for each, a file system for its files, a group."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+
+from runtime.isolate.groups import Groups
 
 SPAN = 1 << 14
 """Users of one function: its zygote's, and as many isolates as could ever live at once, less one."""
@@ -41,8 +43,16 @@ for path in sys.argv[2:]:
 class Privileges:
     """Of one host. Made without arguments it has none, and isolates are of the host's own user."""
 
-    def __init__(self, first_uid: int = 0, claim: socket.socket | None = None, *, can_mount: bool = False) -> None:
+    def __init__(
+        self,
+        first_uid: int = 0,
+        claim: socket.socket | None = None,
+        *,
+        can_mount: bool = False,
+        groups: Groups | None = None,
+    ) -> None:
         self.can_mount = can_mount
+        self.groups = groups or Groups()
         self.absent: dict[str, str] = {}
         """Why it lacks what it lacks."""
         self._first = first_uid
@@ -64,7 +74,10 @@ class Privileges:
             if why:
                 first = 0
                 _release(claim)
-        found = cls(first, claim, can_mount=bool(held >> _MOUNTS & 1) and _has_own_mounts())
+        groups = Groups.acquire()
+        found = cls(first, claim, can_mount=bool(held >> _MOUNTS & 1) and _has_own_mounts(), groups=groups)
+        if not groups.are_there:
+            found.absent["a control group"] = groups.absent
         if not found.can_mount:
             found.absent["a file system of its own"] = "the host measures its folder instead"
         if not found.has_uids:
@@ -73,6 +86,7 @@ class Privileges:
 
     def close(self) -> None:
         """Its users may be another host's."""
+        self.groups.close()
         _release(self._claim)
         self._claim = None
 

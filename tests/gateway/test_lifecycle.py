@@ -53,6 +53,12 @@ def test_what_is_available_is_the_least_of_machine_and_group(tmp_path: Path, mon
     (group / "limit").write_text("max\n")
     with pytest.raises(ValueError, match="max"):
         memory._left(group, "limit", "use", "inactive_file")
+    (group / "memory.max").write_text("max\n")  # its own has no bound, the one around it has
+    for name, value in (("max", "2000000"), ("current", "800000"), ("stat", "inactive_file 1")):
+        (group.parent / f"memory.{name}").write_text(value)
+    names = ("memory.max", "memory.current", "inactive_file")
+    assert memory._least(tmp_path, "/memory/node", names) == 1_200_001
+    assert memory._least(tmp_path, "/../nowhere", names) is None
     (tmp_path / "meminfo").write_text("MemTotal: 100 kB\nMemAvailable:   7 kB\n")
     monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
     assert memory.available_bytes() == 7 * 1024

@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 from runtime import wire
 from runtime.config import FunctionSettings, Limits
+from runtime.isolate.groups import Groups
 from runtime.isolate.pool import Exit, Isolate, Pool
+from runtime.isolate.privileges import Privileges
 
 T = TypeVar("T")
 DEADLINE_S = 30.0
@@ -53,9 +55,12 @@ def settings(path: Path, **limits: Any) -> FunctionSettings:
 
 
 @asynccontextmanager
-async def pool_of(path: Path, *, warm: int = 1, output: Output | None = None, **limits: Any) -> AsyncIterator[Pool]:
+async def pool_of(
+    path: Path, *, warm: int = 1, output: Output | None = None, groups: Groups | None = None, **limits: Any
+) -> AsyncIterator[Pool]:
     said: Output = [] if output is None else output
-    pool = Pool(settings(path, **limits), warm=warm, on_output=lambda *line: said.append(line))
+    powers = Privileges(groups=groups)
+    pool = Pool(settings(path, **limits), warm=warm, on_output=lambda *line: said.append(line), powers=powers)
     await pool.start()
     try:
         yield pool

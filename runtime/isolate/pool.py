@@ -14,7 +14,7 @@ from runtime.errors import BeiraError, FunctionError
 from runtime.isolate.isolate import Exit, Isolate
 from runtime.isolate.nursery import Nursery
 from runtime.isolate.privileges import Privileges
-from runtime.isolate.tempdir import TempRoot
+from runtime.isolate.tempdir import TempRoot, sweep
 
 __all__ = ["Exit", "Isolate", "IsolateUnavailable", "Pool"]
 
@@ -116,7 +116,7 @@ class Pool:
             if nursery is not None:
                 await nursery.aclose()
             if self._temp is not None:
-                self._temp.close()
+                await asyncio.to_thread(self._temp.close)
                 self._temp = None
 
     def _check(self) -> None:
@@ -128,7 +128,9 @@ class Pool:
     async def _load(self) -> None:
         """Start a nursery and put it in the place of the present one."""
         quota_mb = self._function.limits.memory_mb
-        self._temp = self._temp or TempRoot(self.name, self._powers, quota_mb=quota_mb)
+        if self._temp is None:
+            await asyncio.to_thread(sweep)
+            self._temp = TempRoot(self.name, self._powers, quota_mb=quota_mb)
         nursery = Nursery(self._function, self._temp, self._on_output, self._powers.groups)
         await nursery.load()
         for warning in nursery.warnings:

@@ -29,7 +29,6 @@ class TempRoot:
     """
 
     def __init__(self, name: str, powers: Privileges, *, quota_mb: int) -> None:
-        sweep()
         self.path = Path(tempfile.mkdtemp(prefix=f"beira-{os.getpid()}-{name}-"))
         self.uids = powers.take_uids()
         self._powers = powers

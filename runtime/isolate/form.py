@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
+
+from runtime.isolate.pairs import Pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,36 +27,10 @@ class File:
         return self.data.decode("utf-8", "replace")
 
 
-class FormData(Mapping[str, "str | File"]):
+class FormData(Pairs["str | File"]):
     """A form's fields: `form["name"]` is the first value, `get_all` every one."""
 
-    __slots__ = ("_pairs",)
-
-    def __init__(self, pairs: list[tuple[str, str | File]]) -> None:
-        self._pairs = pairs
-
-    def get_all(self, name: str) -> list[str | File]:
-        return [value for key, value in self._pairs if key == name]
-
-    getlist = get_all
-
-    def multi_items(self) -> list[tuple[str, str | File]]:
-        return list(self._pairs)
-
-    def __getitem__(self, name: str) -> str | File:
-        for key, value in self._pairs:
-            if key == name:
-                return value
-        raise KeyError(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys(key for key, _ in self._pairs))
-
-    def __len__(self) -> int:
-        return len({key for key, _ in self._pairs})
-
-    def __repr__(self) -> str:
-        return f"FormData({self._pairs!r})"
+    __slots__ = ()
 
 
 def parse_form(content_type: str | None, data: bytes) -> FormData:

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from functools import cached_property
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from runtime.isolate.pairs import Pairs
 
-class Query(Mapping[str, str]):
+
+class Query(Pairs[str]):
     """A URL's parameters: `query["name"]` is the first value, `get_all` every one, `str(query)` the text as sent."""
 
-    __slots__ = ("_pairs", "_text")
+    __slots__ = ("_text",)
 
     def __init__(self, text: str) -> None:
+        super().__init__(parse_qsl(text, keep_blank_values=True))
         self._text = text
-        self._pairs = parse_qsl(text, keep_blank_values=True)
-
-    def get_all(self, name: str) -> list[str]:
-        return [value for key, value in self._pairs if key == name]
-
-    getlist = get_all
-
-    def multi_items(self) -> list[tuple[str, str]]:
-        return list(self._pairs)
-
-    def __getitem__(self, name: str) -> str:
-        for key, value in self._pairs:
-            if key == name:
-                return value
-        raise KeyError(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys(key for key, _ in self._pairs))
-
-    def __len__(self) -> int:
-        return len({key for key, _ in self._pairs})
 
     def __str__(self) -> str:
         return self._text

@@ -7,27 +7,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tests.ai import seed
 from tests.node import picture
 
 MODEL = "beira-tiny"
 PARIS = "The capital of France is Paris."
 FRANCE: list[dict[str, Any]] = [{"role": "user", "content": "What is the capital of France?"}]
-WEATHER: list[dict[str, Any]] = [
-    {"role": "system", "content": "You are a helpful assistant with access to tools."},
-    {"role": "user", "content": "What is the weather in London?"},
-]
-TOOL: dict[str, Any] = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "Get the current weather for a location",
-        "parameters": {
-            "type": "object",
-            "properties": {"location": {"type": "string", "description": "The city and state"}},
-            "required": ["location"],
-        },
-    },
-}
+WEATHER: list[dict[str, Any]] = seed.TOOLS["messages"]
+TOOL = seed.WEATHER
 
 
 class Place(BaseModel):

@@ -2,51 +2,35 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import web
 from tests.node import Node, picture, project, running
 
 
-class Pictures(http.server.BaseHTTPRequestHandler):
+class Pictures(web.Handler):
     def do_GET(self) -> None:
         if self.path == "/moved":
-            self._answer(302, b"", location="/red.png")
+            self.answer(b"", 302, location="/red.png")
         elif self.path == "/round":
-            self._answer(302, b"", location="/round")
+            self.answer(b"", 302, location="/round")
         elif self.path == "/away":
-            self._answer(302, b"", location="http://169.254.169.254/red.png")
+            self.answer(b"", 302, location="http://169.254.169.254/red.png")
         elif self.path == "/red.png":
-            self._answer(200, picture())
+            self.answer(picture())
         elif self.path == "/text":
-            self._answer(200, b"no picture")
+            self.answer(b"no picture")
         else:
-            self._answer(404, b"")
-
-    def _answer(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in (headers | {"content-length": str(len(body))}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
+            self.answer(b"", 404)
 
 
 @pytest.fixture(scope="module")
 def pictures() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pictures)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with web.serving(Pictures) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

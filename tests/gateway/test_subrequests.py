@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import web
 from tests.node import Node, project, running
 
 FUNCTIONS = {
@@ -40,14 +39,14 @@ async def fetch(request, env, ctx):
 }
 
 
-class Peer(http.server.BaseHTTPRequestHandler):
+class Peer(web.Handler):
     def do_GET(self) -> None:
-        self._answer(b"hello from the peer")
+        self.answer(b"hello from the peer", content_type="text/plain")
 
     def do_POST(self) -> None:
         size = int(self.headers.get("content-length") or 0)
         body = self.rfile.read(size) if size else self._chunks()
-        self._answer(body + self.headers["x-own"].encode())
+        self.answer(body + self.headers["x-own"].encode(), content_type="text/plain")
 
     def _chunks(self) -> bytes:
         parts = []
@@ -57,26 +56,11 @@ class Peer(http.server.BaseHTTPRequestHandler):
         self.rfile.readline()
         return b"".join(parts)
 
-    def _answer(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("content-type", "text/plain")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
 
 @pytest.fixture(scope="module")
 def peer() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Peer)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with web.serving(Peer) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -5,27 +5,21 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 
 from runtime.ai.checks import refuse
+from runtime.ai.forms import Json, checked, dumped, line, refusal
 from runtime.ai.request import ChatRequest, Tool
 from runtime.ai.template import CALL, END_CALL
 from runtime.engine.request import Part, Prompt, Text, TokenMask
 from runtime.engine.sequence import TokenisedPrompt
-from runtime.errors import EngineError, InvalidRequest
+from runtime.errors import EngineError
 
 MakeMask = Callable[[], TokenMask]
-Json = Mapping[str, Any]
 _ANY_OBJECT: Json = {"type": "object"}
 _NO_ARGUMENTS: Json = {"type": "object", "properties": {}, "additionalProperties": False}
-# JSON as the model's own tool calls have it: free white space would let a small model write nothing else
-_SPACING = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-MAX_SCHEMA_VALUES = 10_000
-"""A grammar of 2,000 properties takes 0.7 s to make, of 10,000 it took 14."""
-MAX_JOINED_PATTERNS = 12
-"""24 took a minute."""
 _CONTROL = b"\xff"
 """How llguidance is told that a token is one of the vocabulary's special ones."""
 
@@ -73,9 +67,11 @@ class Grammars:
         grammar = _grammar(request)
         first = LLMatcher(self._tokenizer(), grammar, log_level=0)
         first.compute_bitmask()  # a form that nothing can have shows only here
-        if first.is_error():
-            where = _where(request)
-            raise InvalidRequest(f"{where}: cannot be enforced: {_line(first.get_error())}", param=where)
+        ahead = first.deep_copy()
+        if forced := ahead.compute_ff_tokens():
+            ahead.consume_token(forced[0])  # one that is forced on without an end, here
+        if ahead.is_error():
+            raise refusal(_where(request), ahead.get_error())
         return lambda: Mask(first.deep_copy())
 
     def _tokenizer(self) -> LLTokenizer:
@@ -95,12 +91,12 @@ class Mask:
     def fill(self, bits: memoryview) -> None:
         allowed = self._matcher.compute_bitmask()
         if self._matcher.is_error():
-            raise EngineError(f"the answer's form cannot be kept: {_line(self._matcher.get_error())}")
+            raise EngineError(f"the answer's form cannot be kept: {line(self._matcher.get_error())}")
         bits[:] = allowed[: len(bits)]  # llguidance's mask is padded to whole words
 
     def accept(self, token: int) -> None:
         if not self._matcher.consume_token(token):
-            raise EngineError(f"the answer's form was broken: {_line(self._matcher.get_error())}")
+            raise EngineError(f"the answer's form was broken: {line(self._matcher.get_error())}")
 
 
 class _Tokenizer:
@@ -130,19 +126,21 @@ def _grammar(request: ChatRequest) -> str:
     tools = _callable(request)
     if not tools:
         assert schema is not None
-        return f"start: %json {_dump(schema)}\n"
+        return f"start: %json {dumped(schema)}\n"
     is_required = request.tool_choice == "required"
     if is_required:
         start = _calls(request)
     elif schema is not None:
-        start = f"answer | {_calls(request)}\nanswer: %json {_dump(schema)}"
+        start = f"answer | {_calls(request)}\nanswer: %json {dumped(schema)}"
     else:
         start = "(TEXT call)* TEXT" if request.is_parallel else "TEXT call?"
     lines = [f"start: {start}", "call: " + " | ".join(f"call{i}" for i in range(len(tools)))]
     for i, tool in enumerate(tools):
         head = f'\n{{"name": {json.dumps(tool.name, ensure_ascii=False)}, "arguments": '
         lines.append(f"call{i}: {CALL} {_quote(head)} arguments{i} {_quote('}' + chr(10))} {END_CALL}")
-        lines.append(f"arguments{i}: %json {_dump(_parameters(request, tool, is_bound=is_required or tool.is_strict))}")
+        lines.append(
+            f"arguments{i}: %json {dumped(_parameters(request, tool, is_bound=is_required or tool.is_strict))}"
+        )
     lines.append(r"TEXT: /(.|\n)*/")
     return "\n".join(lines) + "\n"
 
@@ -165,7 +163,7 @@ def _answer_schema(request: ChatRequest) -> Json | None:
         return None
     if form.schema is None:
         return _ANY_OBJECT
-    return _checked(form.schema, "response_format.json_schema.schema")
+    return checked(form.schema, "response_format.json_schema.schema")
 
 
 def _parameters(request: ChatRequest, tool: Tool, *, is_bound: bool) -> Json:
@@ -177,57 +175,13 @@ def _parameters(request: ChatRequest, tool: Tool, *, is_bound: bool) -> Json:
     path = f"tools[{request.tools.index(tool)}].function.parameters"
     if tool.parameters.get("type", "object") != "object":
         raise refuse(f"{path}.type", 'must be "object"', tool.parameters["type"])
-    return _checked({"type": "object", **tool.parameters}, path)
-
-
-def _checked(schema: Json, path: str) -> Json:
-    """Refuses what a grammar cannot enforce, naming the keyword."""
-    fault = _too_costly(schema)
-    if "x-guidance" in schema:
-        fault = 'Unimplemented keys: ["x-guidance"]'
-    if fault is not None:
-        raise InvalidRequest(f"{path}: cannot be enforced: {fault}", param=path)
-    grammar = LLMatcher.grammar_from_json_schema(_dump(schema))
-    is_error, messages = LLMatcher.validate_grammar_with_warnings(grammar)
-    if is_error or messages:
-        raise InvalidRequest(f"{path}: cannot be enforced: {_line(' '.join(messages))}", param=path)
-    return schema
-
-
-def _too_costly(schema: Json) -> str | None:
-    """Why making a grammar of it would take too long: nothing can stop that once it has begun."""
-    n_values = n_patterns = 0
-    has_joins = False
-    left: list[Any] = [schema]
-    while left:
-        item = left.pop()
-        n_values += len(item)
-        if isinstance(item, dict):
-            has_joins = has_joins or "allOf" in item or ("$ref" in item and len(item) > 1)
-            n_patterns += "pattern" in item
-        left.extend(
-            each for each in (item.values() if isinstance(item, dict) else item) if isinstance(each, dict | list)
-        )
-    if n_values > MAX_SCHEMA_VALUES:
-        return f"more than {MAX_SCHEMA_VALUES} values"
-    # every one that must hold together with the others doubles the time
-    if has_joins and n_patterns > MAX_JOINED_PATTERNS:
-        return f"more than {MAX_JOINED_PATTERNS} patterns in a schema with allOf, or with other rules beside a $ref"
-    return None
+    return checked({"type": "object", **tool.parameters}, path)
 
 
 def _where(request: ChatRequest) -> str:
     return "tools" if _callable(request) else "response_format"
 
 
-def _dump(schema: Json) -> str:
-    return json.dumps({**schema, "x-guidance": _SPACING})
-
-
 def _quote(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _line(text: str) -> str:
-    text = " ".join(text.partition("<state>")[0].split())  # what follows is for llguidance's own developers
-    return text if len(text) <= 200 else text[:200] + "…"
+    # escaped: the grammar's own reader takes no control characters
+    return json.dumps(text)

@@ -267,6 +267,17 @@ def test_a_required_call_is_made_with_valid_arguments(choice: Any) -> None:
     asking(body)
 
 
+@pytest.mark.parametrize("name", ["look up", 'a"b\\c', "é😀", "</tool_call>", "\x7f\x85\u2028", "\x00\n", ""])
+def test_a_tool_may_have_any_name(name: str) -> None:
+    tool = {"type": "function", "function": {"name": name}}
+
+    async def body(ask: Ask) -> None:
+        made = (await ask(FRANCE, tools=[tool], tool_choice="required", parallel_tool_calls=False))["choices"][0]
+        assert [c["function"] for c in made["message"]["tool_calls"]] == [{"name": name, "arguments": "{}"}]
+
+    asking(body)
+
+
 def test_a_strict_tool_gets_valid_arguments_when_the_model_calls_it() -> None:
     function = TOOLS["tools"][0]["function"]
     units = {**function["parameters"], "required": ["location", "unit"], "additionalProperties": False}
@@ -315,8 +326,13 @@ SCHEMA = "response_format.json_schema.schema"
         ),
         (json_schema({"$ref": "#/a"}), f"{SCHEMA}: cannot be enforced: Pointer '/a' does not exist"),
         (json_schema({"type": "string", "pattern": "("}), "unclosed group"),
-        (json_schema({"type": "string", "format": "zip"}), "Unknown format: zip"),
-        (json_schema({"$ref": "#"}), "response_format: cannot be enforced: "),
+        (json_schema({"type": "string", "format": "iri"}), "Unknown format: iri"),
+        (json_schema({"$ref": "#"}), "response_format: cannot be enforced: nothing can keep it"),
+        # an answer that is forced on and on
+        (
+            json_schema({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}),
+            "response_format: cannot be enforced: parser error: Too many items",
+        ),
         (
             json_schema({"type": "integer", "multipleOf": 982451653}),
             "response_format: cannot be enforced: fuel exhausted",

@@ -1,0 +1,63 @@
+"""JSON schemas as clients write them: what asks nothing is no fault, what a grammar would pass over is one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runtime.ai.forms import checked
+from runtime.errors import InvalidRequest
+
+YES: dict[str, Any] = {"type": "boolean"}
+
+
+def record(**more: Any) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": YES, **more}
+
+
+@pytest.mark.parametrize(
+    ("schema", "kept"),
+    [
+        # pydantic's SecretStr and Path, OpenAPI's numbers, zod's startsWith
+        ({"type": "string", "format": "password"}, {"type": "string"}),
+        ({"anyOf": [{"type": "integer", "format": "int64"}]}, {"anyOf": [{"type": "integer"}]}),
+        ({"type": "string", "format": "starts_with", "pattern": "^ab"}, {"type": "string", "pattern": "^ab"}),
+        ({"type": "array", "items": {"format": "binary"}}, {"type": "array", "items": {}}),
+        ({"$defs": {"A": {"format": "float"}}, "$ref": "#/$defs/A"}, {"$defs": {"A": {}}, "$ref": "#/$defs/A"}),
+        ({"type": "string", "format": "date"}, {"type": "string", "format": "date"}),
+        # zod's records
+        (record(propertyNames={"type": "string"}), record()),
+        (record(propertyNames=True), record()),
+        (
+            record(propertyNames={"type": "string", "enum": ["a", "b"]}, required=["a"]),
+            {"type": "object", "properties": {"a": YES, "b": YES}, "additionalProperties": False, "required": ["a"]},
+        ),
+        # these are names and values, no keywords
+        ({"properties": {"format": {"type": "string"}}}, {"properties": {"format": {"type": "string"}}}),
+        ({"properties": {"propertyNames": YES}}, {"properties": {"propertyNames": YES}}),
+        ({"const": {"format": "zip"}}, {"const": {"format": "zip"}}),
+    ],
+)
+def test_what_asks_nothing_is_left_out(schema: dict[str, Any], kept: dict[str, Any]) -> None:
+    assert checked(schema, "x") == kept
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ({"type": "string", "format": "iri"}, "Unknown format: iri"),
+        (record(propertyNames={"pattern": "^a"}), 'Unimplemented keys: ["propertyNames"]'),
+        (record(propertyNames={"enum": ["a", 3]}), 'Unimplemented keys: ["propertyNames"]'),
+        (record(propertyNames={"enum": ["a"]}, properties={"b": YES}), 'Unimplemented keys: ["propertyNames"]'),
+        ({"oneOf": [{"type": "number"}, {"type": "integer"}]}, "oneOf of schemas that one value can keep together"),
+        ({"type": "integer", "minimum": 0, "exclusiveMinimum": True}, "exclusiveMinimum of an older JSON schema"),
+        ({"items": {"maximum": 1, "exclusiveMaximum": False}}, "exclusiveMaximum of an older JSON schema"),
+        (record(propertyNames={"enum": [str(i) for i in range(10_001)]}), "more than 10000 values"),
+    ],
+)
+def test_what_cannot_be_kept_is_named(schema: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidRequest) as e:
+        checked(schema, "response_format.json_schema.schema")
+    assert message in e.value.message
+    assert (e.value.param, e.value.code) == ("response_format.json_schema.schema", None)

@@ -36,8 +36,11 @@ _validator = jsonschema_rs.Draft202012Validator(
 def check(inputs: Any) -> None:
     """Raise InvalidRequest where `inputs` is no chat request."""
     check_json(inputs)
-    for error in _validator.iter_errors(inputs):
-        raise _refusal(error, inputs)
+    try:
+        # stops at the first fault: to find those of 40,000 empty messages held the interpreter's lock for 0.2 s
+        _validator.validate(inputs)
+    except jsonschema_rs.ValidationError as e:
+        raise _refusal(e, inputs) from None
 
 
 def check_json(value: Any) -> None:
@@ -136,6 +139,9 @@ def _refusal(error: jsonschema_rs.ValidationError, inputs: Any) -> InvalidReques
         return refuse(rule.field, rule.text, inputs[rule.field])
     kind = error.kind.as_dict()
     if error.kind.name == "required":
+        item: Any = error.instance
+        if (kinds := _known_kinds(error)) and item.get("type", kinds[0]) not in kinds:
+            return refuse([*path, "type"], _one_of(kinds), item["type"])  # what such a thing would need is no news
         path.append(kind["property"])
         return InvalidRequest(f"{dotted(path)}: is required", param=dotted(path))
     if path and (path[0] in UNSUPPORTED or (len(path) == 3 and path[2] in UNSUPPORTED_OF_ASSISTANT)):
@@ -151,13 +157,26 @@ def _broken(error: jsonschema_rs.ValidationError) -> Rule | None:
     return None
 
 
+def _known_kinds(error: jsonschema_rs.ValidationError) -> list[str] | None:
+    """The values of `type` that the schema knows for the object in which something is wrong."""
+    schema: Any = {"components": {"schemas": SCHEMAS}}
+    for step in list(error.schema_path)[:-1]:
+        schema = schema[step]
+    kinds: list[str] | None = schema.get("properties", {}).get("type", {}).get("enum")
+    return kinds
+
+
+def _one_of(options: Sequence[Any]) -> str:
+    return f"must be one of {', '.join(json.dumps(o) for o in options if o is not None)}"
+
+
 def _rule(name: str, kind: Mapping[str, Any], error: jsonschema_rs.ValidationError) -> str:
     match name:
         case "type":
             names = [_ARTICLES[t] for t in kind["types"] if t != "null"]
             return f"must be {' or '.join(sorted(names, key=list(_ARTICLES.values()).index))}"
         case "enum":
-            return f"must be one of {', '.join(json.dumps(o) for o in kind['options'] if o is not None)}"
+            return _one_of(kind["options"])
         case "minimum":
             return f"must be at least {kind['limit']}"
         case "maximum":

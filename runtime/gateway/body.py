@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Any
 
 from runtime.errors import InvalidRequest
@@ -21,7 +22,13 @@ async def read_object(exchange: Exchange) -> dict[str, Any]:
     kind = (exchange.header("content-type") or "application/json").split(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
         raise InvalidRequest(f"content-type: must be application/json, got {kind[:80]!r}")
-    value = await bulk.parse(await _read(exchange))
+    coding = (exchange.header("content-encoding") or "identity").strip().lower()
+    if coding != "identity":
+        raise InvalidRequest(f"content-encoding: must be absent, as bodies are not unpacked here, got {coding[:80]!r}")
+    data = await _read(exchange)
+    if data.startswith(codecs.BOM_UTF8):
+        del data[: len(codecs.BOM_UTF8)]  # no JSON, but some clients write files with it, and send those
+    value = await bulk.parse(data)
     if not isinstance(value, dict):
         raise InvalidRequest(f"the body must be a JSON object, got {type(value).__name__}")
     return value

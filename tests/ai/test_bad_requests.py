@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from inspect import get_annotations
 from typing import Any
 
 import pytest
+from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
 from runtime.ai.request import parse
+from runtime.ai.schema import SCHEMAS
 from runtime.errors import AIError, InvalidRequest
 from tests.ai.fake_engine import FakeEngine
 from tests.ai.test_service import DATA_URL, HI, Service, answer, serve
@@ -78,7 +81,15 @@ BAD: list[tuple[Any, str]] = [
     (said({"role": "user", "content": "\ud83d"}), "messages[0].content: must be Unicode text without lone surrogates"),
     (said({**USER, "name": 3}), "messages[0].name: must be a string, got 3"),
     (said({"role": "system"}), "messages[0].content: is required"),
-    (said({"role": "system", "content": [{"type": "image_url"}]}), "messages[0].content[0].text: is required"),
+    (
+        said({"role": "system", "content": [{"type": "image_url"}]}),
+        'messages[0].content[0].type: must be one of "text", got "image_url"',
+    ),
+    (
+        said({"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}),
+        'messages[0].content[0].type: must be one of "text", got "refusal"',
+    ),
+    (said({"role": "assistant", "content": [{"type": "text"}]}), "messages[0].content[0].text: is required"),
     (said({"role": "assistant"}), "messages[0].content: is required"),
     (said({"role": "assistant", "content": None}), "messages[0].content: must be a string or an array, got null"),
     (said({"role": "assistant", "tool_calls": None}), "messages[0].content: is required"),
@@ -121,6 +132,10 @@ BAD: list[tuple[Any, str]] = [
     # tool calls of earlier turns
     (calls({}), "messages[1].tool_calls[0].function: is required"),
     (calls(call(id=3)), "messages[1].tool_calls[0].id: must be a string, got 3"),
+    (
+        calls({"id": "1", "type": "custom", "custom": {"name": "f", "input": ""}}),
+        'messages[1].tool_calls[0].type: must be one of "function", got "custom"',
+    ),
     (calls(call(type="x")), 'messages[1].tool_calls[0].type: must be one of "function", got "x"'),
     (calls(call(function={"name": "f"})), "messages[1].tool_calls[0].function.arguments: is required"),
     (
@@ -204,6 +219,12 @@ BAD: list[tuple[Any, str]] = [
         "tools: must have at most 1024 items, got an array of 1025",
     ),
     ({**HI, "tools": [{"type": "function"}]}, "tools[0].function: is required"),
+    ({**HI, "tools": [{"type": "custom", "custom": {}}]}, 'tools[0].type: must be one of "function", got "custom"'),
+    ({**HI, "tools": [{"type": 3}]}, 'tools[0].type: must be one of "function", got 3'),
+    (
+        {**function(), "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}},
+        'tool_choice.type: must be one of "function", got "allowed_tools"',
+    ),
     ({**HI, "tools": [{"type": "x", "function": {"name": "f"}}]}, 'tools[0].type: must be one of "function", got "x"'),
     ({**HI, "tools": [{"type": "function", "function": {}}]}, "tools[0].function.name: is required"),
     (function(name=3), "tools[0].function.name: must be a string, got 3"),
@@ -236,6 +257,8 @@ BAD: list[tuple[Any, str]] = [
     ({**HI, "store": True}, "store: is not supported by this server, got true"),
     ({**HI, "best_of": 2}, "best_of: is not supported by this server, got 2"),
     ({**HI, "guided_json": {}}, "guided_json: is not supported by this server, got {}"),
+    ({**HI, "moderation": {}}, "moderation: is not supported by this server, got {}"),
+    ({**HI, "stream_interval": 4}, "stream_interval: is not supported by this server, got 4"),
     ({**HI, "prompt_logprobs": 1}, "prompt_logprobs: is not supported by this server, got 1"),
     ({**HI, "lora": "x"}, 'lora: is not supported by this server, got "x"'),
     # long and awkward values
@@ -304,3 +327,9 @@ GOOD: list[dict[str, Any]] = [
 @pytest.mark.parametrize("inputs", GOOD)
 def test_a_good_request_passes(inputs: dict[str, Any]) -> None:
     assert answer(FakeEngine(), inputs)["choices"][0]["finish_reason"] == "stop"
+
+
+def test_every_field_of_openais_client_is_known() -> None:
+    """The installed one's: a new field must be met, or refused by name, never passed over."""
+    known = SCHEMAS["ChatRequest"]["properties"].keys()
+    assert get_annotations(CompletionCreateParamsBase).keys() | {"stream"} <= known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import json
 from collections.abc import Callable
@@ -33,6 +34,7 @@ class Bad:
     path: str = CHAT
     method: str = "POST"
     content_type: str | None = "application/json"
+    content_encoding: str | None = None
     type: str = "invalid_request_error"
 
 
@@ -104,6 +106,7 @@ BODIES = [
     raw("nothing asked", b"{}", "messages: is required", param="messages"),
     raw("the last of two keys counts", b'{"messages": [1], "messages": []}', "messages: must not", param="messages"),
     raw("plain text", b"{}", "content-type: must be application/json, got 'text/plain'", content_type="text/plain"),
+    raw("gzip", gzip.compress(b"{}"), "content-encoding: must be absent, as bodies", content_encoding="gzip"),
     raw("a form", b"a=b", "content-type: must be application/json", content_type="application/x-www-form-urlencoded"),
     raw("60,000 values", HEAD + b"[" + b"0," * 60_000 + b"0]" + TAIL, "inputs: must hold at most 50000 values"),
     raw(
@@ -182,7 +185,7 @@ MESSAGES = [
     said("another part", "messages[0].content[0].type: must be one of", {**USER, "content": [{"type": "video"}]}),
     said("no tool_call_id", "messages[1].tool_call_id: is required", USER, {"role": "tool", "content": "x"}),
     said("assistant says nothing", "messages[0].content: is required", {"role": "assistant"}),
-    said("system's image", "messages[0].content[0].text: is required", {"role": "system", "content": [{"type": "x"}]}),
+    said("system's image", "messages[0].content[0].type: must be", {"role": "system", "content": [{"type": "x"}]}),
     said(
         *("arguments are no JSON", 'messages[0].tool_calls[0].function.arguments: must be JSON, got "{oh"'),
         {"role": "assistant", "tool_calls": [{**CALL, "function": {"name": "f", "arguments": "{oh"}}]},

@@ -65,6 +65,7 @@ def form(schema: Any) -> bytes:
 
 V1: dict[str, Callable[[], bytes]] = {
     "16,000 messages": lambda: said(*[USER] * 16_000),
+    "45,000 messages of nothing": lambda: said(*[{}] * 45_000),
     "16,000 parts": lambda: parts(*[{"type": "text", "text": "Hi there"}] * 16_000),
     "7 MB of text": lambda: said({**USER, "content": "é" * (7 * MB // 2)}),
     "7 MB of escapes": lambda: said({**USER, "content": "\n" * (7 * MB // 2)}),

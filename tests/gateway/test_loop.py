@@ -18,6 +18,7 @@ ROUNDS = 2
 REFUSED = {
     *(
         "16,000 messages",
+        "45,000 messages of nothing",
         "16,000 parts",
         "7 MB of text",
         "7 MB of escapes",

@@ -10,14 +10,13 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any, TypeVar
 
-import orjson
-
 from runtime.ai.openapi import document
 from runtime.ai.service import Service
 from runtime.errors import AIError, EngineError, InvalidRequest, ModelNotFound, Unauthorized
 from runtime.gateway.body import ClientLeft, read_object
 from runtime.gateway.cors import Cors
 from runtime.gateway.exchange import Exchange
+from runtime.isolate.streams import server_sent
 
 log = logging.getLogger("beira")
 requests = logging.getLogger("beira.request")
@@ -161,16 +160,12 @@ def _failed(exchange: Exchange) -> EngineError:
 async def _send_events(exchange: Exchange, chunks: AsyncIterator[dict[str, Any]]) -> None:
     try:
         async for chunk in chunks:
-            await exchange.write(_event(chunk))
+            await exchange.write(server_sent(chunk))
     except AIError as e:
-        await exchange.write(_event(e.body()))
+        await exchange.write(server_sent(e.body()))
     except Exception:
-        await exchange.write(_event(_failed(exchange).body()))
+        await exchange.write(server_sent(_failed(exchange).body()))
     await exchange.finish(b"data: [DONE]\n\n")
-
-
-def _event(data: dict[str, Any]) -> bytes:
-    return b"data: " + orjson.dumps(data) + b"\n\n"
 
 
 async def _while_connected(exchange: Exchange, work: Awaitable[T]) -> T:

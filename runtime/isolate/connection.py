@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -45,7 +46,10 @@ class HostConnection:
             raise Overloaded(f"at most {self._ai_limit} AI calls may run at once in one invocation")
         number = self._number()
         try:
-            self._link.send(wire.AICall.of(number, model, inputs))
+            call = wire.AICall.of(number, model, inputs)
+            if b"null" in call.data:  # what has no JSON has become that
+                _refuse_infinite(inputs, "")
+            self._link.send(call)
         except (TypeError, WireError) as e:
             raise InvalidRequest(f"inputs: must be JSON: {e}") from None
         inbox = self._ai[number] = asyncio.Queue()
@@ -175,3 +179,15 @@ def _received(headers: wire.Headers) -> list[tuple[str, str]]:
     if any(name.lower() == "content-encoding" for name, _ in headers):
         dropped |= {"content-encoding", "content-length"}
     return [(name, value) for name, value in headers if name.lower() not in dropped]
+
+
+def _refuse_infinite(value: Any, path: str) -> None:
+    """Raise InvalidRequest for a NaN or an infinity, by its path. `value` is no deeper than JSON may be."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidRequest(f"{path}: must be a finite number, got {value!r}", param=path)
+    if isinstance(value, dict):
+        for key, each in value.items():
+            _refuse_infinite(each, f"{path}.{key}" if path else key)
+    elif isinstance(value, list | tuple):
+        for i, each in enumerate(value):
+            _refuse_infinite(each, f"{path}[{i}]")

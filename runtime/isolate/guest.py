@@ -19,7 +19,7 @@ from runtime.isolate.connection import HostConnection
 from runtime.isolate.headers import Headers
 from runtime.isolate.http import BodyLike, Request, Response, pieces
 from runtime.isolate.link import Link
-from runtime.isolate.streams import IncomingBody, ModelStream, Window, cut
+from runtime.isolate.streams import IncomingBody, ModelStream, Window, cut, server_sent
 
 Handlers = dict[str, Callable[..., Any]]
 """By name, `fetch` and `scheduled`: each is called with all of (request or event, env, ctx)."""
@@ -215,9 +215,9 @@ async def _server_sent(stream: ModelStream) -> AsyncIterator[bytes]:
     """Chunks as server-sent events; an error on the way is one event, since the status has been sent."""
     try:
         async for chunk in stream:
-            yield b"data: " + orjson.dumps(chunk) + b"\n\n"
+            yield server_sent(chunk)
     except AIError as e:
-        yield b"data: " + orjson.dumps(e.body()) + b"\n\n"
+        yield server_sent(e.body())
     finally:
         await stream.aclose()
     yield b"data: [DONE]\n\n"

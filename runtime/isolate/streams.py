@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import orjson
+
 from runtime import wire
 from runtime.errors import AIError
 
@@ -44,6 +46,20 @@ def cut(data: bytes) -> list[bytes]:
     if len(data) <= wire.CHUNK:
         return [data] if data else []
     return [data[i : i + wire.CHUNK] for i in range(0, len(data), wire.CHUNK)]
+
+
+_LINE_ENDS = tuple((char.encode(), b"\\u%04x" % ord(char)) for char in "\x85\u2028\u2029")
+
+
+def server_sent(value: Any) -> bytes:
+    """A JSON value as one event of a stream.
+
+    Line ends of Unicode are escaped: no line ends of server-sent events, but many clients split there (httpx does).
+    """
+    data = orjson.dumps(value)
+    for char, escape in _LINE_ENDS:
+        data = data.replace(char, escape)
+    return b"data: " + data + b"\n\n"
 
 
 class IncomingBody:

@@ -199,3 +199,15 @@ def test_a_stand_in_is_named(node: Node) -> None:
 
 def test_a_request_that_names_no_model_gets_the_default_one(node: Node) -> None:
     assert node.post("/v1/chat/completions", json={"messages": FRANCE["messages"]}).json()["model"] == "beira-tiny"
+
+
+def test_no_line_of_an_event_ends_within_it(node: Node) -> None:
+    """Clients split streams at Unicode's line ends, too: httpx does."""
+    name = "\u2028 \u2029 \x85"
+    tool = {"type": "function", "function": {"name": name}}
+    body = FRANCE | {"stream": True, "tools": [tool], "tool_choice": "required", "parallel_tool_calls": False}
+    with node.client.stream("POST", "/v1/chat/completions", json=body) as answer:
+        lines = [line for line in answer.iter_lines() if line]
+    chunks = [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
+    calls = [call for c in chunks for call in c["choices"][0]["delta"].get("tool_calls", ())]
+    assert calls[0]["function"]["name"] == name

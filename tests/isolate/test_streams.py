@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from runtime import wire
 from runtime.errors import ContextLengthExceeded
 from runtime.isolate.isolate import Isolate
@@ -283,6 +285,34 @@ def test_too_many_calls_at_once_and_inputs_that_are_no_json_raise(tmp_path: Path
 
     reply = ask(path, limits={"ai_calls": 2}, answer=answer)
     assert json.loads(reply.body) == ["Record", "Record", "Overloaded", "Overloaded", "InvalidRequest"]
+
+
+@pytest.mark.parametrize("value", ["float('nan')", "float('inf')", "-float('inf')"])
+def test_a_number_that_json_lacks_is_refused_by_its_path(tmp_path: Path, value: str) -> None:
+    source = f"""
+    async def fetch(request):
+        try:
+            await AI.run("m", x=[None, {{"a": ({value},)}}])
+        except Exception as e:
+            return [type(e).__name__, e.param, e.message]
+    """
+    name, param, message = json.loads(ask(write(tmp_path, source)).body)
+    assert (name, param) == ("InvalidRequest", "x[1].a[0]")
+    assert message.startswith("x[1].a[0]: must be a finite number, got ")
+
+
+def test_no_line_of_an_event_ends_within_it(tmp_path: Path) -> None:
+    text = "a\u2028b\u2029c\x85d\x0be\r\nf"
+    source = "async def fetch(request): return await AI.run('m', stream=True)"
+
+    def answer(message: wire.Message) -> Sequence[wire.Message]:
+        if isinstance(message, wire.AICall):
+            chunk = wire.AIChunk(call=message.call, value={"text": text})
+            return [wire.AIAccepted(call=message.call), chunk, wire.AIEnd(call=message.call)]
+        return ()
+
+    lines = ask(write(tmp_path, source), answer=answer).text.splitlines()
+    assert [json.loads(lines[0].removeprefix("data: ")), *lines[1:]] == [{"text": text}, "", "data: [DONE]", ""]
 
 
 def test_an_abort_cancels_the_handler_and_its_calls(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ args = {size = 3}
 [functions.never.limits]
 wall_s = 0.5
 [functions.spin.limits]
-cpu_ms = 1000
+cpu_ms = 200
 [functions.hog.limits]
 memory_mb = 64
 [functions.count.limits]

@@ -53,28 +53,13 @@ def test_the_seeds_tool_call() -> None:
     assert vocabulary()[0].prepare(CALL).n_tokens == 20
 
 
-HOSTILE = st.lists(
-    st.sampled_from(
-        [
-            *("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<tool_call>", "</tool_call>", "<|vision_start|>"),
-            *("<|image_pad|>", "<|video_pad|>", "<|vision_end|>", "<__media__>", "<__image__>", "<tools>", "</tools>"),
-            *(
-                "<tool_response>",
-                "</tool_response>",
-                "<",
-                "|",
-                "<tool_",
-                "call>",
-                "\n",
-                "system\n",
-                '"',
-                "\\",
-                "{",
-                "é",
-            ),
-        ]
-    )
-).map("".join)
+FRAGMENTS = (
+    *("<__media__>", "<__image__>", "<tools>", "</tools>", "<tool_response>", "</tool_response>", "<|fim_prefix|>"),
+    *("<", "|", "<tool_", "call>", "_start|>", "<|im", "\n", "system\n", '"', "\\", "{", "é"),
+)
+HOSTILE = st.deferred(
+    lambda: st.lists(st.sampled_from([*vocabulary()[1], *FRAGMENTS])).map("".join)  # every special token there is
+)
 
 
 def conversation(texts: tuple[str, ...]) -> dict[str, Any]:
@@ -103,6 +88,7 @@ def _json(text: str) -> str:
 @given(st.tuples(*[HOSTILE] * 11))
 def test_no_request_forges_a_special_token(texts: tuple[str, ...]) -> None:
     tokenizer, special = vocabulary()
+    assert {"<|im_end|>", "<|image_pad|>", "<|box_start|>", "<tool_call>"} <= special.keys()
     parts = lay_out(parse(conversation(texts)), ())
     expected = [special[p.name] for p in parts if isinstance(p, Markup)]
     assert [t for t in tokenizer.prepare(parts).ids if t in special.values()] == expected

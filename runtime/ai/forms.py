@@ -2,12 +2,14 @@
 
 What asks nothing of an answer is taken out, since llguidance refuses every keyword that it does not know: names of
 formats that are no JSON schema's (pydantic, zod and OpenAPI write such), and rules on property names that hold anyway.
+An object that lists its properties gets no others unless it says so, as with vLLM: what keeps that keeps the schema,
+and a small model that may write more properties writes them without end.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llguidance import LLMatcher
@@ -23,6 +25,9 @@ MAX_JOINED_PATTERNS = 12
 """24 took a minute."""
 _MAPS = ("properties", "patternProperties", "$defs", "definitions")
 _SCHEMAS = ("items", "prefixItems", "additionalItems", "additionalProperties", "anyOf", "oneOf", "allOf")
+_JOINING = frozenset(("allOf", "anyOf", "oneOf", "$ref"))
+_JOINED = _JOINING | {"properties", "patternProperties", "additionalProperties", "required"}
+_OPENING = frozenset(("patternProperties", "additionalProperties", "propertyNames", "unevaluatedProperties"))
 _FORMATS = frozenset((
     "date", "date-time", "duration", "email", "hostname", "idn-email", "idn-hostname", "ipv4", "ipv6", "iri",
     "iri-reference", "json-pointer", "regex", "relative-json-pointer", "time", "uri", "uri-reference", "uri-template",
@@ -43,7 +48,8 @@ def dumped(schema: Json) -> str:
 
 def checked(schema: Json, path: str) -> Json:
     """The schema that a grammar can keep in place of `schema`. Raises InvalidRequest naming what none can."""
-    plain: Json = _plain(schema)
+    # where several rules hold for one object, each may name properties that the others do not
+    plain: Json = _plain(schema, is_closing=not any(map(_is_joined, _nodes(schema))))
     fault = _fault(plain)
     if fault is None:
         is_error, messages = LLMatcher.validate_grammar_with_warnings(LLMatcher.grammar_from_json_schema(dumped(plain)))
@@ -67,23 +73,44 @@ def line(text: str) -> str:
     return text if len(text) <= 200 else text[:200] + "…"
 
 
-def _plain(schema: Any) -> Any:
-    """`schema` without what asks nothing."""
+def _plain(schema: Any, *, is_closing: bool) -> Any:
+    """`schema` without what asks nothing, and, where that can be, without properties that it does not list."""
     if isinstance(schema, list):
-        return [_plain(each) for each in schema]
+        return [_plain(each, is_closing=is_closing) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    made = {k: _plain(v) if k in _SCHEMAS else v for k, v in schema.items() if not _is_idle(k, v)}
+    made = {
+        k: _plain(v, is_closing=is_closing) if k in _SCHEMAS else v for k, v in schema.items() if not _is_idle(k, v)
+    }
     for key in _MAPS:
         if isinstance(made.get(key), dict):
-            made[key] = {name: _plain(each) for name, each in made[key].items()}
-    return _with_named_keys(made)
+            made[key] = {name: _plain(each, is_closing=is_closing) for name, each in made[key].items()}
+    return _closed(made) if is_closing else _with_named_keys(made)
 
 
 def _is_idle(key: str, value: Any) -> bool:
     if key == "format":
         return isinstance(value, str) and value not in _FORMATS
     return key == "propertyNames" and value in (True, {}, {"type": "string"})
+
+
+def _closed(schema: dict[str, Any]) -> dict[str, Any]:
+    schema = _with_named_keys(schema)
+    match schema:
+        case {"properties": dict(properties)} if not _OPENING & schema.keys():
+            required = schema.get("required", [])
+            if isinstance(required, list) and all(name in properties for name in required):
+                return schema | {"additionalProperties": False}
+    return schema
+
+
+def _is_joined(schema: Json | list[Any]) -> bool:
+    """Whether several rules of it speak of one object."""
+    if isinstance(schema, list):
+        return False
+    branches = schema.get("allOf")
+    several = isinstance(branches, list) and len(branches) > 1
+    return several or (bool(_JOINING & schema.keys()) and len(_JOINED & schema.keys()) > 1)
 
 
 def _with_named_keys(schema: dict[str, Any]) -> dict[str, Any]:
@@ -102,24 +129,31 @@ def _fault(schema: Json) -> str | None:
     """What llguidance would pass over, or take too long for: nothing can stop a grammar's making once it has begun."""
     n_values = n_patterns = 0
     has_joins = False
-    left: list[Any] = [schema]
-    while left and n_values <= MAX_VALUES:
-        item = left.pop()
+    for item in _nodes(schema):
         n_values += len(item)
-        if isinstance(item, dict):
-            has_joins = has_joins or "allOf" in item or ("$ref" in item and len(item) > 1)
-            n_patterns += "pattern" in item
-            for key in ("exclusiveMinimum", "exclusiveMaximum"):
-                if isinstance(item.get(key), bool):
-                    return f"{key} of an older JSON schema: it must be the bound itself, not {json.dumps(item[key])}"
-        left.extend(
-            each for each in (item.values() if isinstance(item, dict) else item) if isinstance(each, dict | list)
-        )
+        if n_values > MAX_VALUES:
+            return f"more than {MAX_VALUES} values"
+        if isinstance(item, list):
+            continue
+        has_joins = has_joins or "allOf" in item or ("$ref" in item and len(item) > 1)
+        n_patterns += "pattern" in item
+        for key in ("exclusiveMinimum", "exclusiveMaximum"):
+            if isinstance(item.get(key), bool):
+                return f"{key} of an older JSON schema: it must be the bound itself, not {json.dumps(item[key])}"
     if "x-guidance" in schema:
         return 'Unimplemented keys: ["x-guidance"]'
-    if n_values > MAX_VALUES:
-        return f"more than {MAX_VALUES} values"
     # every one that must hold together with the others doubles the time
     if has_joins and n_patterns > MAX_JOINED_PATTERNS:
         return f"more than {MAX_JOINED_PATTERNS} patterns in a schema with allOf, or with other rules beside a $ref"
     return None
+
+
+def _nodes(schema: Json) -> Iterator[Json | list[Any]]:
+    """Every object and array within it, itself included."""
+    left: list[Any] = [schema]
+    while left:
+        item = left.pop()
+        yield item
+        left.extend(
+            each for each in (item.values() if isinstance(item, dict) else item) if isinstance(each, dict | list)
+        )

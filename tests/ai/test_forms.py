@@ -12,6 +12,14 @@ from runtime.errors import InvalidRequest
 YES: dict[str, Any] = {"type": "boolean"}
 
 
+def opened(*required: str, **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(required)}
+
+
+def closed(*required: str, **properties: Any) -> dict[str, Any]:
+    return opened(*required, **properties) | {"additionalProperties": False}
+
+
 def record(**more: Any) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": YES, **more}
 
@@ -34,13 +42,52 @@ def record(**more: Any) -> dict[str, Any]:
             {"type": "object", "properties": {"a": YES, "b": YES}, "additionalProperties": False, "required": ["a"]},
         ),
         # these are names and values, no keywords
-        ({"properties": {"format": {"type": "string"}}}, {"properties": {"format": {"type": "string"}}}),
-        ({"properties": {"propertyNames": YES}}, {"properties": {"propertyNames": YES}}),
+        (closed(format={"type": "string"}), closed(format={"type": "string"})),
+        (closed(propertyNames=YES), closed(propertyNames=YES)),
         ({"const": {"format": "zip"}}, {"const": {"format": "zip"}}),
     ],
 )
 def test_what_asks_nothing_is_left_out(schema: dict[str, Any], kept: dict[str, Any]) -> None:
     assert checked(schema, "x") == kept
+
+
+@pytest.mark.parametrize(
+    ("schema", "kept"),
+    [
+        (opened(), closed()),
+        (opened("a", a=YES), closed("a", a=YES)),
+        (opened(a=opened(b=YES)), closed(a=closed(b=YES))),
+        (
+            {"$defs": {"A": opened(a=YES)}, "type": "array", "items": {"$ref": "#/$defs/A"}},
+            {"$defs": {"A": closed(a=YES)}, "type": "array", "items": {"$ref": "#/$defs/A"}},
+        ),
+        ({"anyOf": [opened(a=YES), {"type": "null"}]}, {"anyOf": [closed(a=YES), {"type": "null"}]}),
+        # pydantic's field of another model, with its description
+        (
+            {"$defs": {"A": opened(b=YES)}, **opened(a={"$ref": "#/$defs/A", "description": "x"})},
+            {"$defs": {"A": closed(b=YES)}, **closed(a={"$ref": "#/$defs/A", "description": "x"})},
+        ),
+        ({"type": "object"}, {"type": "object"}),
+    ],
+)
+def test_an_object_has_the_properties_that_it_lists(schema: dict[str, Any], kept: dict[str, Any]) -> None:
+    assert checked(schema, "x") == kept
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        opened(a=YES) | {"additionalProperties": True},
+        opened(a=YES) | {"additionalProperties": YES},
+        opened(a=YES) | {"patternProperties": {"^b": YES}},
+        opened("b", a=YES),
+        {"allOf": [opened("a", a=YES), opened("b", b=YES)]},
+        opened("a", a=YES) | {"anyOf": [opened("b", b=YES), opened("c", c=YES)]},
+        {"$defs": {"A": opened("a", a=YES)}, "$ref": "#/$defs/A", "properties": {"b": YES}},
+    ],
+)
+def test_an_object_of_which_more_is_said_elsewhere_stays_open(schema: dict[str, Any]) -> None:
+    assert checked(schema, "x") == schema
 
 
 @pytest.mark.parametrize(

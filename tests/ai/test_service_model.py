@@ -267,6 +267,22 @@ def test_a_required_call_is_made_with_valid_arguments(choice: Any) -> None:
     asking(body)
 
 
+def test_the_arguments_of_a_required_call_are_those_that_the_tool_lists() -> None:
+    """As langchain and MCP describe tools: nothing says that there may be no other properties."""
+    nothing = {"type": "function", "function": {"name": "now", "parameters": {"type": "object", "properties": {}}}}
+
+    async def body(ask: Ask) -> None:
+        for tool, keys in ((TOOLS["tools"][0], ["location"]), (nothing, [])):
+            for seed in (1, 2, 3):
+                more = {"tool_choice": "required", "parallel_tool_calls": False, "seed": seed, "temperature": 2.0}
+                made = (await ask({**TOOLS, "tools": [tool]}, **more, max_tokens=1000))["choices"][0]
+                if made["finish_reason"] == "tool_calls":
+                    (call,) = made["message"]["tool_calls"]
+                    assert list(json.loads(call["function"]["arguments"])) == keys
+
+    asking(body)
+
+
 @pytest.mark.parametrize("name", ["look up", 'a"b\\c', "é😀", "</tool_call>", "\x7f\x85\u2028", "\x00\n", ""])
 def test_a_tool_may_have_any_name(name: str) -> None:
     tool = {"type": "function", "function": {"name": name}}

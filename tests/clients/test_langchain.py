@@ -63,6 +63,18 @@ def test_a_loop_with_a_bound_tool(chat: ChatOpenAI) -> None:
     assert final.content or final.tool_calls
 
 
+@tool
+def now() -> str:
+    """Tell the time"""
+    return "noon"
+
+
+def test_a_tool_without_arguments(chat: ChatOpenAI) -> None:
+    asked = chat.bind_tools([now], tool_choice="any", parallel_tool_calls=False).invoke("What time is it?")
+    assert isinstance(asked, AIMessage)
+    assert [(c["name"], c["args"]) for c in asked.tool_calls] == [("now", {})]
+
+
 def test_a_bound_tool_streamed(chat: ChatOpenAI) -> None:
     whole: Any = None
     for part in chat.bind_tools([get_weather], tool_choice="get_weather").stream(WEATHER):

@@ -89,6 +89,12 @@ test("structured output", async () => {
   assert.ok(schema.safeParse(answer.output).success);
 });
 
+test("structured output of records and of prefixes", async () => {
+  const schema = z.object({ marks: z.record(z.enum(["a", "b"]), z.boolean()), code: z.string().startsWith("x").max(4) });
+  const answer = await generateText({ ...options, prompt, output: Output.object({ schema }) });
+  assert.ok(schema.safeParse(answer.output).success);
+});
+
 test("a refusal", async () => {
   await assert.rejects(generateText({ ...options, prompt, temperature: 3 }), (error) => {
     assert.ok(APICallError.isInstance(error));

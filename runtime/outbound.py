@@ -378,10 +378,10 @@ _FAULTS: dict[type[Exception], str] = {
 def _parse(text: str, base: httpx.URL | None = None) -> httpx.URL:
     try:
         url = httpx.URL(text) if base is None else base.join(text)
-        port = url.port
+        port, host = url.port, url.host  # whose name is decoded only now, and may be none
     except (httpx.InvalidURL, ValueError) as e:
         raise OutboundError(f"{_short(text)}: is no URL ({e})") from e
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not host:
         raise OutboundError(f"{_short(text)}: must be an http: or https: URL with a host")
     if url.userinfo:
         raise OutboundError(f"{_short(url.copy_with(userinfo=b''))}: a URL must not carry a user or password")

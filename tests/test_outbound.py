@@ -280,6 +280,8 @@ def test_an_entry_that_says_nothing_is_an_error(entry: str) -> None:
         ("http://a.test/\n", "is no URL"),
         ("http://[::1/", "is no URL"),
         ("http://①②⑦.0.0.1/", "is no URL"),
+        ("http://xn--/", "is no URL"),
+        ("http://xn--a.test/", "is no URL"),
         ("http://" + "a" * 70_000, "is no URL"),
         ("http://" + "a" * 300 + ".test/", "cannot be resolved"),
         ("http://nowhere.test/", "nowhere.test: the name cannot be resolved"),

@@ -249,5 +249,6 @@ IMAGES = [
     shows("this machine in disguise", "http://[::ffff:127.0.0.1]/x.png", "cannot be fetched: "),
     shows("metadata of a cloud", "http://169.254.169.254/latest/meta-data", "cannot be fetched: "),
     shows("no host", "http://", "cannot be fetched: "),
+    shows("no name", "http://xn--/", "cannot be fetched: "),
 ]
 BAD = [*BODIES, *PLACES, *FIELDS, *MESSAGES, *SIZES, *IMAGES]

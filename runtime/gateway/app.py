@@ -82,7 +82,8 @@ class App:
         path = exchange.path
         if path == "/v1" or path.startswith("/v1/"):
             refusal = await self._refusal()
-            await (self._openai.serve(exchange) if refusal is None else _refuse_v1(exchange, *refusal))
+            work = self._openai.serve(exchange) if refusal is None else self._openai.refuse(exchange, _error(*refusal))
+            await work
         elif path == "/_beira" or path.startswith("/_beira/"):
             if not await self._own.serve(exchange):
                 await self._fail(exchange, Outcome.NOT_FOUND, f"known: {', '.join(self._own.paths)}")
@@ -206,10 +207,10 @@ def _hops(exchange: Exchange) -> int:
     return int(value) if value.isdecimal() and len(value) < 4 else 0
 
 
-async def _refuse_v1(exchange: Exchange, outcome: Outcome, detail: str) -> None:
+def _error(outcome: Outcome, detail: str) -> AIError:
+    """The same refusal on `/v1`."""
     kind: type[AIError] = Overloaded if outcome is Outcome.LOAD_SHED else ModelNotLoaded
-    error = kind(f"{detail}; try again", code=outcome.value if kind is ModelNotLoaded else None)
-    await exchange.answer(error.status, error.body(), {"retry-after": "1"})
+    return kind(f"{detail}; try again", code=outcome.value if kind is ModelNotLoaded else None)
 
 
 def _head(exchange: Exchange, function: Function, event: dict[str, Any] | None) -> wire.Invoke:

@@ -41,11 +41,11 @@ class OpenAI:
         except ClientLeft:
             pass
         except AIError as e:
-            await self._answer_error(exchange, e)
+            await self.refuse(exchange, e)
         except Exception:
             error = _failed(exchange)
             if not exchange.is_started:
-                await self._answer_error(exchange, error)
+                await self.refuse(exchange, error)
         elapsed = (asyncio.get_running_loop().time() - begin) * 1000
         requests.info(
             "[%s] %s %s status=%d ms=%.1f bytes=%d",
@@ -112,7 +112,8 @@ class OpenAI:
         finally:
             await completion.aclose()
 
-    async def _answer_error(self, exchange: Exchange, error: AIError) -> None:
+    async def refuse(self, exchange: Exchange, error: AIError) -> None:
+        """Answer with an error, in OpenAI's shape."""
         extra: dict[str, str] = {}
         if error.status in (429, 503):
             extra["retry-after"] = str(error.retry_after or 1)

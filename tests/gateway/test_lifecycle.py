@@ -66,14 +66,16 @@ def test_what_is_available_is_the_least_of_machine_and_group(tmp_path: Path, mon
 
 def test_low_memory_sheds_new_work_and_says_so(tmp_path: Path) -> None:
     toml = "[node]\nmin_free_mb = 1000000000"
-    with running(project(tmp_path, toml=toml, hello=HELLO, tick="def scheduled(event): pass")) as node:
+    root = project(tmp_path, toml=toml, hello=HELLO, tick="def scheduled(event): pass")
+    with running(root, env={"BEIRA_CORS_ORIGINS": "https://page.example"}) as node:
         answer = node.get("/hello")
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "load_shed")
         assert answer.headers["retry-after"] == "1"
         assert node.outcomes(answer.headers["x-beira-request-id"]) == ["load_shed"]
-        answer = node.post("/v1/chat/completions", json=CHAT)
+        answer = node.post("/v1/chat/completions", json=CHAT, headers={"origin": "https://page.example"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (429, "overloaded")
         assert answer.headers["retry-after"] == "1"
+        assert answer.headers["access-control-allow-origin"] == "https://page.example"  # else a page cannot read it
         answer = node.get("/_beira/scheduled?function=tick")
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "load_shed")
         ready = node.get("/_beira/ready")

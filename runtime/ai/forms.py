@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from llguidance import LLMatcher
@@ -23,6 +24,10 @@ MAX_VALUES = 10_000
 """A grammar of 2,000 properties takes 0.7 s to make, of 10,000 it took 14."""
 MAX_JOINED_PATTERNS = 12
 """24 took a minute."""
+MAX_STEPS = 20_000
+"""Of all `multipleOf` together, without their decimal points: a grammar has a state for each. 100,000 took 0.6 s."""
+MAX_PATTERN_PROPERTIES = 100
+"""Each is held against each other: 100 took 0.2 s, 300 took 11."""
 _MAPS = ("properties", "patternProperties", "$defs", "definitions")
 _SCHEMAS = ("items", "prefixItems", "additionalItems", "additionalProperties", "anyOf", "oneOf", "allOf")
 _JOINING = frozenset(("allOf", "anyOf", "oneOf", "$ref"))
@@ -127,7 +132,7 @@ def _with_named_keys(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _fault(schema: Json) -> str | None:
     """What llguidance would pass over, or take too long for: nothing can stop a grammar's making once it has begun."""
-    n_values = n_patterns = 0
+    n_values = n_patterns = n_steps = 0
     has_joins = False
     for item in _nodes(schema):
         n_values += len(item)
@@ -137,6 +142,12 @@ def _fault(schema: Json) -> str | None:
             continue
         has_joins = has_joins or "allOf" in item or ("$ref" in item and len(item) > 1)
         n_patterns += "pattern" in item
+        n_steps += _steps(item.get("multipleOf"))
+        if n_steps > MAX_STEPS:
+            return f"multipleOf of more than {MAX_STEPS} in all, decimal points left out"
+        patterns = item.get("patternProperties")
+        if isinstance(patterns, dict) and len(patterns) > MAX_PATTERN_PROPERTIES:
+            return f"more than {MAX_PATTERN_PROPERTIES} patternProperties of one object"
         for key in ("exclusiveMinimum", "exclusiveMaximum"):
             if isinstance(item.get(key), bool):
                 return f"{key} of an older JSON schema: it must be the bound itself, not {json.dumps(item[key])}"
@@ -146,6 +157,16 @@ def _fault(schema: Json) -> str | None:
     if has_joins and n_patterns > MAX_JOINED_PATTERNS:
         return f"more than {MAX_JOINED_PATTERNS} patterns in a schema with allOf, or with other rules beside a $ref"
     return None
+
+
+def _steps(multiple: Any) -> int:
+    """How many states a grammar counts through; 0 where this is no number."""
+    if not isinstance(multiple, int | float) or isinstance(multiple, bool):
+        return 0
+    if abs(multiple) > MAX_STEPS:
+        return MAX_STEPS + 1
+    _, digits, exponent = Decimal(repr(multiple)).normalize().as_tuple()
+    return int(Decimal((0, digits, max(int(exponent), 0))))
 
 
 def _nodes(schema: Json) -> Iterator[Json | list[Any]]:

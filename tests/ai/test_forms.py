@@ -68,6 +68,8 @@ def test_what_asks_nothing_is_left_out(schema: dict[str, Any], kept: dict[str, A
             {"$defs": {"A": closed(b=YES)}, **closed(a={"$ref": "#/$defs/A", "description": "x"})},
         ),
         ({"type": "object"}, {"type": "object"}),
+        ({"multipleOf": 0.01, "maximum": 5}, {"multipleOf": 0.01, "maximum": 5}),
+        ({"multipleOf": 5000}, {"multipleOf": 5000}),
     ],
 )
 def test_an_object_has_the_properties_that_it_lists(schema: dict[str, Any], kept: dict[str, Any]) -> None:
@@ -100,6 +102,12 @@ def test_an_object_of_which_more_is_said_elsewhere_stays_open(schema: dict[str, 
         ({"oneOf": [{"type": "number"}, {"type": "integer"}]}, "oneOf of schemas that one value can keep together"),
         ({"type": "integer", "minimum": 0, "exclusiveMinimum": True}, "exclusiveMinimum of an older JSON schema"),
         ({"items": {"maximum": 1, "exclusiveMaximum": False}}, "exclusiveMaximum of an older JSON schema"),
+        ({"multipleOf": True}, "Expected f64 for 'multipleOf'"),
+        # these take a grammar minutes, or gigabytes
+        ({"multipleOf": 999_983}, "multipleOf of more than 20000 in all, decimal points left out"),
+        ({"multipleOf": 1.000001}, "multipleOf of more than 20000 in all"),
+        (opened(**{f"k{i}": {"multipleOf": 997 + i} for i in range(21)}), "multipleOf of more than 20000 in all"),
+        ({"patternProperties": {f"^a{i}.*b{i}$": YES for i in range(101)}}, "more than 100 patternProperties"),
         (record(propertyNames={"enum": [str(i) for i in range(10_001)]}), "more than 10000 values"),
     ],
 )

@@ -351,7 +351,7 @@ SCHEMA = "response_format.json_schema.schema"
         ),
         (
             json_schema({"type": "integer", "multipleOf": 982451653}),
-            "response_format: cannot be enforced: fuel exhausted",
+            f"{SCHEMA}: cannot be enforced: multipleOf of more than 20000",
         ),
         (json_schema({"enum": []}), "Unsatisfiable schema"),
         (json_schema({"x-guidance": {"lenient": True}, "not": {}}), '["x-guidance"]'),

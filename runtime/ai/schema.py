@@ -62,6 +62,10 @@ class Rule:
         return {"anyOf": [{"properties": {self.field: self.idle}}, self.needs]}
 
 
+_KEPT = (
+    "A JSON schema. Where it is enforced, an object that lists properties gets no others, unless the schema says "
+    "`additionalProperties` or several rules speak of that object. What cannot be enforced is refused by name."
+)
 _TEXT = {"type": "string"}
 _PIXELS = _optional("integer", minimum=1)
 _ROLES = {
@@ -278,7 +282,7 @@ SCHEMAS: dict[str, Schema] = {
             ["name"],
             name=_TEXT,
             description=_optional("string"),
-            parameters=_optional("object", additionalProperties=True),
+            parameters=_optional("object", additionalProperties=True, description=_KEPT),
             strict=_optional("boolean"),
         ),
     ),
@@ -305,7 +309,7 @@ SCHEMAS: dict[str, Schema] = {
                     ["name", "schema"],
                     name=_TEXT,
                     description=_optional("string"),
-                    schema={"type": "object"},
+                    schema={"type": "object", "description": _KEPT},
                     strict=_optional("boolean"),
                 ),
             ),

@@ -242,7 +242,7 @@ SCHEMAS: dict[str, Schema] = {
         },
         "else": {"required": ["content"], "properties": {"content": _ref("TextContent")}},
     },
-    "ToolMessage": _object(["content", "tool_call_id"], content=_TEXT, tool_call_id=_TEXT),
+    "ToolMessage": _object(["content", "tool_call_id"], content=_ref("TextContent"), tool_call_id=_TEXT),
     "TextContent": {
         "type": ["string", "array"],
         "items": _ref("TextContentItem"),

@@ -97,8 +97,8 @@ BAD: list[tuple[Any, str]] = [
     (said({"role": "tool", "content": "x"}), "messages[0].tool_call_id: is required"),
     (said({"role": "tool", "tool_call_id": "1"}), "messages[0].content: is required"),
     (
-        said({"role": "tool", "tool_call_id": "1", "content": [{"type": "text", "text": "x"}]}),
-        "messages[0].content: must be a string, got an array of 1",
+        said({"role": "tool", "tool_call_id": "1", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}),
+        'messages[0].content[0].type: must be one of "text", got "image_url"',
     ),
     (said({"role": "tool", "tool_call_id": 1, "content": "x"}), "messages[0].tool_call_id: must be a string, got 1"),
     # content parts

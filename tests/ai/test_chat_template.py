@@ -64,7 +64,7 @@ def test_calls_and_results_of_earlier_turns() -> None:
         {"role": "user", "content": "Both?"},
         {"role": "assistant", "content": "Sure.", "tool_calls": [call("a", '{"x":1,"y":"é"}'), call("b", "")]},
         {"role": "tool", "content": "one", "tool_call_id": "1"},
-        {"role": "tool", "content": "two", "tool_call_id": "2"},
+        {"role": "tool", "content": [{"type": "text", "text": t} for t in ("t", "wo")], "tool_call_id": "2"},
         {"role": "assistant", "content": None, "tool_calls": [call("c", "{}")]},
         {"role": "tool", "content": "three", "tool_call_id": "3"},
     ]

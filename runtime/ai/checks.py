@@ -167,7 +167,8 @@ def _known_kinds(error: jsonschema_rs.ValidationError) -> list[str] | None:
 
 
 def _one_of(options: Sequence[Any]) -> str:
-    return f"must be one of {', '.join(json.dumps(o) for o in options if o is not None)}"
+    named = [json.dumps(option) for option in options if option is not None]
+    return f"must be {'one of ' * (len(named) > 1)}{', '.join(named)}"
 
 
 def _rule(name: str, kind: Mapping[str, Any], error: jsonschema_rs.ValidationError) -> str:

@@ -38,6 +38,7 @@ try:
         made += 1
 except OSError as e:
     print(made, e.strerror, flush=True)
+sys.stdin.read()
 """
 
 

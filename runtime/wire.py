@@ -40,7 +40,13 @@ CHUNK = 64 * 1024
 FRAME_LIMIT = 64 * 1024 * 1024
 """The most bytes of any payload: an AI call may carry images as data URLs."""
 TEXT_LIMIT = 1024 * 1024
-"""The most bytes of a payload that the host reads itself: a head, a log line, a failure."""
+"""The most bytes of a payload that the host reads itself: a log line, a failure."""
+HEAD_LIMIT = 64 * 1024
+"""The most bytes of a head's payload, a response's or a subrequest's: its reader takes all of it in one turn."""
+FRAME_S, TEXT_BYTE_S = 5e-6, 0.5e-9
+"""CPU time that a frame, and a byte of JSON in it, cost who makes them by this package's own means, at the least."""
+_LARGE = 256 * 1024
+"""Bytes of a payload that are not copied once more: that of a large picture would take 60 ms."""
 
 _HEADER = struct.Struct("!IBI")
 Headers = list[tuple[str, str]]
@@ -187,7 +193,7 @@ class Head(Message):
     """The response's head."""
 
     TYPE: ClassVar[int] = 33
-    LIMIT: ClassVar[int] = TEXT_LIMIT
+    LIMIT: ClassVar[int] = HEAD_LIMIT
     status: int
     headers: Headers
 
@@ -219,7 +225,7 @@ class AICall(Message):
     TYPE: ClassVar[int] = 37
     LIMIT: ClassVar[int] = FRAME_LIMIT
     call: int
-    data: bytes
+    data: bytes | bytearray
 
     @staticmethod
     def of(call: int, model: str | None, inputs: Any) -> AICall:
@@ -272,7 +278,7 @@ class FetchCall(Message):
     """A subrequest's head; FetchData and FetchSent follow where `has_body`."""
 
     TYPE: ClassVar[int] = 42
-    LIMIT: ClassVar[int] = TEXT_LIMIT
+    LIMIT: ClassVar[int] = HEAD_LIMIT
     call: int
     method: str
     url: str
@@ -426,6 +432,8 @@ class Decoder:
     def __init__(self, accept: tuple[type[Message], ...]) -> None:
         self._plans = {kind.TYPE: _PLANS[kind] for kind in accept}
         self._buffer = bytearray()
+        self.toll_s = 0.0
+        """CPU time that all frames so far have cost who made them, at the least."""
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[Message]:
         """Every message that `data` completes, in order."""
@@ -444,14 +452,26 @@ class Decoder:
             end = start + _HEADER.size + length
             if len(buffer) < end:
                 break
+            self.toll_s += FRAME_S if plan.is_raw else FRAME_S + length * TEXT_BYTE_S
+            if length > _LARGE:
+                buffer = self._split(start + _HEADER.size, end)
+                messages.append(_decode(plan, call, buffer))
+                buffer, start = self._buffer, 0
+                continue
             messages.append(_decode(plan, call, bytes(memoryview(buffer)[start + _HEADER.size : end])))
             start = end
         if start:
             del buffer[:start]
         return messages
 
+    def _split(self, start: int, end: int) -> bytearray:
+        """What the buffer has from `start` to `end`, not copied; it goes on behind that."""
+        payload, self._buffer = self._buffer, self._buffer[end:]
+        del payload[end:], payload[:start]
+        return payload
 
-def _decode(plan: _Plan, call: int, payload: bytes) -> Message:
+
+def _decode(plan: _Plan, call: int, payload: bytes | bytearray) -> Message:
     name = plan.kind.__name__
     values: Any = {"data": payload} if plan.is_raw else {}
     if payload and not plan.is_raw:
@@ -481,6 +501,6 @@ def _check(kind: str, name: str, annotation: str | None, value: Any) -> None:
             isinstance(h, list) and len(h) == 2 and isinstance(h[0], str) and isinstance(h[1], str) for h in value
         )
     elif annotation == "int":
-        ok = ok and not isinstance(value, bool) and 0 <= value < 2**63
+        ok = ok and not isinstance(value, bool) and 0 <= value < 2**31
     if not ok:
         raise WireError(f"{kind}.{name}: must be {annotation}, got {type(value).__name__}")

@@ -15,6 +15,8 @@ _HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
 )
 _NO_BODY = (204, 304)
+HEADERS = 256
+"""The most header fields of a response."""
 
 
 class BadHead(ValueError):
@@ -80,7 +82,9 @@ class Exchange:
         if not 200 <= status <= 599:
             raise BadHead(f"a response's status must be from 200 to 599, got {status}")
         raw: list[tuple[bytes, bytes]] = []
-        for name, value in headers:
+        for number, (name, value) in enumerate(headers):
+            if number == HEADERS:
+                raise BadHead(f"a response may have {HEADERS} headers, got more")
             if not _TOKEN.fullmatch(name):
                 raise BadHead(f"not a header name: {name[:80]!r}")
             if not _VALUE.fullmatch(value):

@@ -12,6 +12,7 @@ from runtime.gateway.admission import Admission
 from runtime.gateway.routes import Function, Routes
 from runtime.isolate.pool import Pool
 from runtime.isolate.privileges import Privileges
+from runtime.isolate.turns import Turns
 
 log = logging.getLogger("beira")
 
@@ -22,6 +23,7 @@ class Functions:
     def __init__(self, settings: Iterable[FunctionSettings], *, warm: int, powers: Privileges | None = None) -> None:
         self._warm = warm
         self._powers = powers
+        self._turns = Turns()
         self._retiring: set[asyncio.Task[None]] = set()
         self.routes = Routes(self._make(s) for s in settings)
 
@@ -76,7 +78,7 @@ class Functions:
         return [f"function {f.name:<{width}}  {_state(f)}" for f in functions]
 
     def _make(self, settings: FunctionSettings) -> Function:
-        pool = Pool(settings, warm=self._warm, on_output=_output, powers=self._powers)
+        pool = Pool(settings, warm=self._warm, on_output=_output, powers=self._powers, turns=self._turns)
         concurrency = settings.limits.concurrency
         return Function(settings, pool, Admission(concurrency, 4 * concurrency))
 

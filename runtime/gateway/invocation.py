@@ -27,6 +27,8 @@ from runtime.isolate.streams import Window, cut
 log = logging.getLogger("beira")
 LINE_COST = 32
 """Bytes that a line of the log counts beside its own: it has a head."""
+LINE_SLICE = 8 * 1024
+"""Characters of a line that are looked at in one turn of the loop: looking at all of a long one takes 0.1 s."""
 TRACE_ROOM = 16 * 1024
 """Bytes of the log that a failure's trace has, whatever the function has written before."""
 ABORT_GRACE_S = 2.0
@@ -238,13 +240,20 @@ class Invocation:
 
     async def _write_log(self, level: str, text: str) -> None:
         """What the function wrote, to its limit, then one line that says so: its own process may have lost count."""
-        for number, line in enumerate(text.rstrip("\n").split("\n")):
+        if self._log_room <= 0:
+            return
+        for number, line in enumerate(text[: self._log_room].rstrip("\n").split("\n")):
             if self._log_room <= 0:
                 return
             if number % 64 == 63:
                 await asyncio.sleep(0)  # others have their turn
             self._log_room -= len(line) + LINE_COST
-            report.function_line(self.function.name, self.exchange.request_id, level, line)
+            pieces = []
+            for start in range(0, len(line), LINE_SLICE):
+                if start:
+                    await asyncio.sleep(0)
+                pieces.append(report.printable(line[start : start + LINE_SLICE]))
+            report.function_line(self.function.name, self.exchange.request_id, level, "".join(pieces))
             if self._log_room <= 0:
                 cut = "the log is cut here: its limit is reached"
                 report.function_line(self.function.name, self.exchange.request_id, "warning", cut)
@@ -292,9 +301,10 @@ class Invocation:
         known = (Outcome.EXCEPTION, Outcome.INVALID_RESPONSE, Outcome.EXCEEDED_MEMORY)
         outcome = next((o for o in known if o == failure.outcome), Outcome.EXCEPTION)
         self._log_room = max(self._log_room, TRACE_ROOM)
-        await self._write_log("error", failure.trace or failure.message or outcome.value)
+        message, trace = failure.message[:TRACE_ROOM], failure.trace[-TRACE_ROOM:]
+        await self._write_log("error", trace or message or outcome.value)
         if self.outcome is None and not self.exchange.is_finished:
-            await self._conclude(outcome, failure.message, failure.trace, kill=False)
+            await self._conclude(outcome, message, trace, kill=False)
             self._arm(self._limits.wait_until_s)
 
     async def _conclude(self, outcome: Outcome, detail: str, trace: str = "", *, kill: bool = True) -> None:
@@ -355,7 +365,7 @@ class Invocation:
         report.outcome_line(self.exchange, self.function.name, self.outcome or Outcome.CRASHED, elapsed, more)
 
 
-async def _asked(data: bytes) -> tuple[str | None, dict[str, Any]]:
+async def _asked(data: bytes | bytearray) -> tuple[str | None, dict[str, Any]]:
     """Model and inputs of an AI call. Raises InvalidRequest, WireError."""
     try:
         return wire.AICall.read(await bulk.parse(data))

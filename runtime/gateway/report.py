@@ -95,6 +95,8 @@ def function_line(function: str, request_id: str, level: str, text: str) -> None
 
 def printable(text: str) -> str:
     """`text` without characters that could forge a line or steer a terminal."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator
 from runtime import wire
 from runtime.errors import OutboundError, WireError
 from runtime.isolate.pool import Isolate
-from runtime.isolate.streams import Window, cut
+from runtime.isolate.streams import FRAMES, Window, cut
 from runtime.outbound import Outbound
 
 log = logging.getLogger("beira")
 HOPS_HEADER = "x-beira-hops"
 """How many functions a request has come through; HOPS_LIMIT of them are a loop."""
 HOPS_LIMIT = 16
+HEADERS = 128
+"""The most header fields of a subrequest, as of any request."""
 REFUSALS = 16
 """How often more subrequests than allowed are refused before their asker is ended; the runtime's own never asks."""
 DEFAULT_TIMEOUT_S = 30.0
@@ -27,6 +29,8 @@ class _Call:
     def __init__(self) -> None:
         self.task: asyncio.Task[None] | None = None
         self.upload: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.upload_bytes = 0
+        """Of them, what waits."""
         self.window = Window()
 
 
@@ -52,7 +56,8 @@ class Subrequests:
         match message:
             case wire.FetchData(data=data):
                 call.upload.put_nowait(data)
-                if call.upload.qsize() > 2 * wire.WINDOW // 1024:
+                call.upload_bytes += len(data)
+                if call.upload_bytes > wire.WINDOW or call.upload.qsize() > FRAMES:
                     raise WireError(f"subrequest {number}: more body than allowed")
             case wire.FetchSent():
                 call.upload.put_nowait(None)
@@ -84,6 +89,8 @@ class Subrequests:
         try:
             if self._count > self._limit:
                 raise OutboundError(f"an invocation may make {self._limit} subrequests")
+            if len(head.headers) > HEADERS:
+                raise OutboundError(f"a subrequest may have {HEADERS} headers, got {len(head.headers)}")
             await self._forward(head, call, isolate)
         except OutboundError as e:
             await _say(isolate, wire.FetchFailed(call=head.call, message=str(e)))
@@ -119,6 +126,7 @@ class Subrequests:
 
 async def _upload(number: int, call: _Call, isolate: Isolate) -> AsyncIterator[bytes]:
     while (data := await call.upload.get()) is not None:
+        call.upload_bytes -= len(data)
         yield data
         await _say(isolate, wire.FetchMore(call=number, size=len(data)))
 

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 
 HIGH_WATER = 256 * 1024
-_PIECE = 256 * 1024
+_PIECE = 64 * 1024
 
 
 class Conduit:

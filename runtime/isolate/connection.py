@@ -118,17 +118,19 @@ class _Subrequest:
     async def run(self, request: Request, redirect: str, timeout_s: float | None) -> Response:
         source = request.take_body()
         headers = [(k, v) for k, v in request.headers.items() if k.lower() not in _NOT_SENT_ON]
-        self._link.send(
-            wire.FetchCall(
-                call=self._number,
-                method=request.method,
-                url=str(request.url),
-                headers=headers,
-                has_body=source is not None,
-                redirect=redirect,
-                timeout_s=timeout_s,
-            )
+        asked = wire.FetchCall(
+            call=self._number,
+            method=request.method,
+            url=str(request.url),
+            headers=headers,
+            has_body=source is not None,
+            redirect=redirect,
+            timeout_s=timeout_s,
         )
+        try:
+            self._link.send(asked)
+        except WireError as e:
+            raise OutboundError(f"the subrequest's head is too large: {e}") from None
         if source is not None:
             self._upload = asyncio.create_task(self._send(source))
         head = await self._head

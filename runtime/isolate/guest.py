@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from runtime import wire
-from runtime.errors import AIError, Outcome
+from runtime.errors import AIError, Outcome, WireError
 from runtime.isolate import api, binding, limits
 from runtime.isolate.connection import HostConnection
 from runtime.isolate.headers import Headers
@@ -170,7 +170,7 @@ class _Guest:
             outcome = Outcome.EXCEEDED_MEMORY
             limits.release_reserve()
             traceback.clear_frames(error.__traceback__)  # they hold what filled the memory
-        elif isinstance(error, InvalidResponse):
+        elif isinstance(error, InvalidResponse | WireError):  # the latter: a head that is larger than a head may be
             outcome = Outcome.INVALID_RESPONSE
         line, trace = _printable(_line(error)[:_TEXT]), _printable(_trace(error)[-_TEXT:])
         self._link.send(wire.Failure(outcome=outcome, message=line, trace=trace))

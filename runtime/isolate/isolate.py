@@ -9,12 +9,13 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runtime import wire
 from runtime.errors import WireError
 from runtime.isolate.conduit import Conduit
 from runtime.isolate.priority import HEAVY_CPU_MS
+from runtime.isolate.turns import MANY_S, Turns
 
 QUEUE_BYTES = 256 * 1024
 """Bytes received and not yet taken after which the isolate has to wait."""
@@ -26,6 +27,8 @@ IDLE_LOOK_S = 2.0
 """How often the CPU clock of one is looked at that waits: hooks of the function's may run in it before its time."""
 EXIT_DEADLINE_S = 5.0
 """How long the zygote may take to tell of an exit; after that it is taken for lost."""
+AT_ONCE = 64
+"""Messages that are taken before others have their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,14 @@ class Isolate:
     """One isolate, used once."""
 
     def __init__(
-        self, number: int, sock: socket.socket, *, session: int, cpu_ms: int, on_ready: Callable[[Isolate], None]
+        self,
+        number: int,
+        sock: socket.socket,
+        *,
+        session: int,
+        cpu_ms: int,
+        on_ready: Callable[[Isolate], None],
+        turns: Turns | None = None,
     ) -> None:
         self.number = number
         self.pid = 0
@@ -68,11 +78,15 @@ class Isolate:
         self._session = session
         self._cpu_ms = cpu_ms
         self._on_ready = on_ready
+        self._turns = turns or Turns()
+        self._turn: asyncio.TimerHandle | None = None
+        """It has sent much and is not read until then."""
         self._pidfd = -1
         self._is_ready = False
         self._is_killed = False
         self._decoder = wire.Decoder(wire.FROM_ISOLATE)
         self._messages: deque[tuple[wire.Message, int]] = deque()
+        self._n_taken = 0
         self.queued_bytes = 0
         self.is_paused = False
         self._fault: WireError | None = None
@@ -89,12 +103,14 @@ class Isolate:
     def _receive(self, data: bytes) -> None:
         if self._fault is not None:
             return
+        before_s = self._decoder.toll_s
         try:
             messages = self._decoder.feed(data)
         except WireError as e:
             self._fault = e
             self.kill()
             messages = []
+        self._charge(self._decoder.toll_s - before_s)
         for message in messages:
             if isinstance(message, wire.Ready) and not self._is_ready:
                 self._is_ready = True
@@ -108,6 +124,24 @@ class Isolate:
             self.is_paused = True
             self._conduit.pause_reading()
         self._wake()
+
+    def _charge(self, toll_s: float) -> None:
+        """Messages count as the CPU time that they cost at the least: made by hand they cost next to none."""
+        if self._decoder.toll_s * 1000 >= self._cpu_ms and self._fault is None:
+            self._fault = WireError("it sent more messages than can be made in its CPU time")
+            self.kill()
+        elif toll_s > MANY_S:
+            wait_s = self._turns.wait_s(self._loop.time(), toll_s)
+            self._turn = self._loop.call_later(wait_s, self._have_turn)
+            self._conduit.pause_reading()
+
+    def _have_turn(self) -> None:
+        self._turn = None
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if self._turn is None and not self.is_paused:
+            self._conduit.resume_reading()
 
     def _end_of_stream(self) -> None:
         if not self._exit.done() and self._deadline is None:
@@ -146,7 +180,7 @@ class Isolate:
             if timer is not None:
                 timer.cancel()
         if not self._exit.done():
-            self._exit.set_result(end)
+            self._exit.set_result(replace(end, cpu_ms=max(end.cpu_ms, int(self._decoder.toll_s * 1000))))
         if self.is_taken:
             self._conduit.leave_alone()
         else:
@@ -177,11 +211,14 @@ class Isolate:
                 await self._news
             finally:
                 self._news = None
+        self._n_taken += 1
+        if self._n_taken % AT_ONCE == 0:
+            await asyncio.sleep(0)
         message, size = self._messages.popleft()
         self.queued_bytes -= size
         if self.is_paused and self.queued_bytes <= QUEUE_BYTES // 2:
             self.is_paused = False
-            self._conduit.resume_reading()
+            self._read_on()
         return message
 
     def kill(self) -> None:

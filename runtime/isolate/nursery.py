@@ -24,6 +24,7 @@ from runtime.isolate.priority import Session
 from runtime.isolate.quota import FolderWatch, Holding
 from runtime.isolate.tempdir import FILES, SPARE, TempRoot
 from runtime.isolate.threads import MOST, ThreadGuard
+from runtime.isolate.turns import Turns
 from runtime.isolate.zygote_settings import ZygoteSettings
 
 START_WALL_S = 30.0
@@ -36,6 +37,8 @@ OWN_CPU_MS = 2_000
 """What a zygote may need for its own imports, on a busy machine, before the module's CPU time begins to count."""
 OVERHEAD_MB = 32
 """What the kernel may hold for an isolate within its limits: page tables, pipes, sockets."""
+_TEXT, _WARNINGS = 64 * 1024, 16
+"""The most characters of an import's failure or warning, and the most warnings, that are told of it."""
 _COMMAND = (sys.executable, "-X", "utf8", "-m", "runtime.isolate.zygote")
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,6 +52,7 @@ class Nursery:
         temp: TempRoot,
         on_output: Callable[[str, str, str], None],
         groups: Groups | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.failure: FunctionError | None = None
         self.warnings: list[str] = []
@@ -60,6 +64,7 @@ class Nursery:
         self._temp = temp
         self._on_output = on_output
         self._groups = groups or Groups()
+        self._turns = turns or Turns()
         self._group: Group | None = None
         self._loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[None] = self._loop.create_future()
@@ -73,6 +78,8 @@ class Nursery:
         self._is_dead = False
         self._watch: asyncio.TimerHandle | None = None
         self._forks = 0
+        self._n_due = 2
+        """Messages that it has reason to send: two of its own, and two of each isolate."""
         self._log_room = function.limits.log_kb * 1024
         self._end: asyncio.Task[None] | None = None
         self._cleaning: set[asyncio.Task[None]] = set()
@@ -204,10 +211,11 @@ class Nursery:
         ours, theirs = socket.socketpair()
         with theirs:
             self._forks += 1
+            self._n_due += 2
             share = self._function.limits.log_kb * 1024
             self._log_room = min(self._log_room + share, 2 * share)
-            cpu_ms = self._function.limits.cpu_ms
-            isolate = Isolate(number, ours, session=self._process.pid, cpu_ms=cpu_ms, on_ready=on_ready)
+            cpu_ms, session = self._function.limits.cpu_ms, self._process.pid
+            isolate = Isolate(number, ours, session=session, cpu_ms=cpu_ms, on_ready=on_ready, turns=self._turns)
             self.isolates[number] = isolate
             isolate.on_heavy = self._put_behind
             try:
@@ -260,8 +268,12 @@ class Nursery:
             return
         except OSError:
             data = b""
+        messages: list[wire.Message] = []
         try:
             messages = self._decoder.feed(data)
+            self._n_due -= len(messages)
+            if self._n_due < 0:
+                raise WireError("nobody asked it for so many")
         except WireError as e:
             self._write_output("error", f"the zygote sent what is no message: {e}")
             data, messages = b"", []
@@ -282,10 +294,10 @@ class Nursery:
     def _take(self, message: wire.Message) -> None:
         match message:
             case wire.Loaded(handlers=handlers, warnings=warnings) if not self._loaded.done():
-                self.handlers, self.warnings = handlers, warnings
+                self.handlers, self.warnings = handlers, [text[:_TEXT] for text in warnings[:_WARNINGS]]
                 self._loaded.set_result(None)
             case wire.LoadFailed(message=text, trace=trace):
-                self._fail(text, trace)
+                self._fail(text[:_TEXT], trace[-_TEXT:])
             case wire.Forked(isolate=number, pid=pid) if number in self.isolates:
                 self.isolates[number].forked(pid)
             case wire.Exited(isolate=number) if number in self.isolates:

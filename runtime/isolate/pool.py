@@ -15,6 +15,7 @@ from runtime.isolate.isolate import Exit, Isolate
 from runtime.isolate.nursery import Nursery
 from runtime.isolate.privileges import Privileges
 from runtime.isolate.tempdir import TempRoot, sweep
+from runtime.isolate.turns import Turns
 
 __all__ = ["Exit", "Isolate", "IsolateUnavailable", "Pool"]
 
@@ -41,6 +42,7 @@ class Pool:
         warm: int = 4,
         on_output: Callable[[str, str, str], None],
         powers: Privileges | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.name = function.name
         self.failure: FunctionError | None = None
@@ -50,6 +52,7 @@ class Pool:
         self._target = warm
         self._on_output = on_output
         self._powers = powers or Privileges()
+        self._turns = turns or Turns()
         self._numbers = itertools.count(1)
         self._temp: TempRoot | None = None
         self.nursery: Nursery | None = None
@@ -131,7 +134,7 @@ class Pool:
         if self._temp is None:
             await asyncio.to_thread(sweep)
             self._temp = TempRoot(self.name, self._powers, quota_mb=quota_mb)
-        nursery = Nursery(self._function, self._temp, self._on_output, self._powers.groups)
+        nursery = Nursery(self._function, self._temp, self._on_output, self._powers.groups, self._turns)
         await nursery.load()
         for warning in nursery.warnings:
             self._on_output(self.name, "warning", warning)

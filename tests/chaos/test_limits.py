@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import httpx
@@ -47,6 +48,30 @@ async def fetch(request, env, ctx):
     ctx.wait_until(asyncio.sleep(3600))
     return "answered"
 """,
+    "heads": """
+from runtime.errors import OutboundError
+
+async def fetch(request, env, ctx):
+    match request.url.query["of"]:
+        case "many": return Response("x", headers=[(f"x-{n}", "v") for n in range(300)])
+        case "large": return Response("x", headers={"x-long": "v" * 70_000})
+    headers = [(f"x-{n}", "v") for n in range(200)] if request.url.query["of"] == "fetch" else {"x": "v" * 70_000}
+    try:
+        await ctx.fetch("http://127.0.0.1:1/", headers=headers)
+    except OutboundError as e:
+        return str(e)
+""",
+    "uploader": """
+import json, time
+from _attack import FETCH_CALL, frame, say
+
+def fetch(request):
+    call = {"method": "POST", "url": request.url.query["to"], "headers": [], "has_body": True}
+    say(frame(FETCH_CALL, json.dumps(call).encode(), call=1))
+    for _ in range(8):
+        say(frame(43, bytes(64 * 1024), call=1))
+    time.sleep(20)
+""",
     "unfinished": """
 import asyncio
 async def fetch(request):
@@ -57,6 +82,8 @@ async def fetch(request):
 """,
 }
 TOML = """
+[outbound]
+allow = ["127.0.0.1"]
 [functions.slow_import.limits]
 startup_cpu_ms = 200
 [functions.talkative.limits]
@@ -113,6 +140,25 @@ def test_a_response_that_is_not_finished_in_time_is_cut(limited: Node) -> None:
     with limited.client.stream("GET", "/unfinished") as answer, pytest.raises(httpx.RemoteProtocolError):
         answer.read()
     assert limited.outcomes(answer.headers["x-beira-request-id"]) == ["exceeded_wall"]
+
+
+@pytest.mark.parametrize(("of", "says"), [("many", "may have 256 headers"), ("large", "may hold 64 KB")])
+def test_a_response_with_too_large_a_head_is_none(limited: Node, of: str, says: str) -> None:
+    answer = limited.get("/heads", params={"of": of})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "invalid_response")
+    assert says in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(("of", "says"), [("fetch", "may have 128 headers"), ("fetch, large", "may hold 64 KB")])
+def test_a_subrequest_with_too_large_a_head_raises(limited: Node, of: str, says: str) -> None:
+    assert says in limited.get("/heads", params={"of": of}).text
+
+
+def test_who_uploads_past_its_window_is_ended(limited: Node) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        answer = limited.get("/uploader", params={"to": f"http://127.0.0.1:{deaf.getsockname()[1]}/"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "crashed")
+    assert "more body than allowed" in answer.json()["error"]["message"]
 
 
 def test_the_next_request_is_answered(limited: Node) -> None:

@@ -461,3 +461,24 @@ def test_who_holds_too_much_on_the_disk_is_ended(tmp_path: Path, kind: str) -> N
             assert [text for _, level, text in said if "temporary folder held more" in text]
 
     run(work())
+
+
+@pytest.mark.parametrize("status", [9, 2**40])
+def test_a_zygote_that_says_more_than_it_was_asked_is_ended(tmp_path: Path, status: int) -> None:
+    source = f"""
+    import contextlib, json, os, struct
+    DEATH = json.dumps({{"isolate": 1, "pid": 1, "status": {status}, "cpu_ms": 0, "max_rss_kb": 0}}).encode()
+    FRAMES = (struct.pack("!IBI", len(DEATH), 68, 0) + DEATH) * 50
+    for fd in range(3, 100):
+        with contextlib.suppress(OSError):
+            os.write(fd, FRAMES)
+    def fetch(request): return "loaded"
+    """
+
+    async def work() -> None:
+        said: Output = []
+        async with pool_of(write(tmp_path, source), output=said) as pool:
+            assert pool.state == "failed"
+            assert "the zygote sent what is no message" in "".join(text for _, _, text in said)
+
+    run(work())

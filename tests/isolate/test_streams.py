@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,10 @@ from typing import Any
 import pytest
 
 from runtime import wire
-from runtime.errors import ContextLengthExceeded
+from runtime.errors import ContextLengthExceeded, WireError
 from runtime.isolate.isolate import Isolate
 from runtime.isolate.streams import Window
+from runtime.isolate.turns import PAUSE
 from tests.isolate.host import ask, invoke, invoke_message, pool_of, run, send_body, talk, until, write
 
 MB = 2**20
@@ -159,6 +162,63 @@ def test_the_host_is_not_flooded_by_an_isolate_that_it_does_not_read(tmp_path: P
                 await asyncio.sleep(0.01)
             assert isolate.queued_bytes < 2 * MB
             await isolate.aclose()
+
+    run(work())
+
+
+FLOOD = """
+import os, time
+def fetch(request):
+    many = bytes.fromhex("00000000" "26" "00000001") * 7000  # AICancel, in one piece
+    while True:
+        rest = many
+        while rest:
+            try:
+                rest = rest[os.write(3, rest):]
+            except BlockingIOError:
+                time.sleep(0.002)
+"""
+
+
+async def count(isolate: Isolate, counts: list[int], number: int) -> None:
+    """Take all that it sends."""
+    while await isolate.receive() is not None:
+        counts[number] += 1
+
+
+def test_messages_count_as_the_cpu_time_that_they_cost_at_the_least(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with pool_of(write(tmp_path, FLOOD), cpu_ms=200) as pool:
+            isolate = await pool.acquire()
+            await isolate.send(invoke_message())
+            counts = [0]
+            with pytest.raises(WireError, match="more messages than can be made in its CPU time"):
+                await count(isolate, counts, 0)
+            assert counts[0] <= 0.2 / wire.FRAME_S + 64 * 1024 / 9  # and what came in the last read
+            end = await isolate.exited()
+            assert (end.signal, end.cpu_ms >= 200) == (signal.SIGKILL, True)
+            await isolate.aclose()
+
+    run(work())
+
+
+def test_who_sends_many_at_once_is_read_in_turn(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with pool_of(write(tmp_path, FLOOD), warm=4, cpu_ms=60_000) as pool:
+            isolates = [await pool.acquire() for _ in range(4)]
+            for isolate in isolates:
+                await isolate.send(invoke_message())
+            begin, counts = time.monotonic(), [0] * 4
+
+            takers = [asyncio.create_task(count(isolates[number], counts, number)) for number in range(4)]
+            await until(lambda: min(counts) > 7000, "each has had a turn")
+            await asyncio.sleep(1)
+            share = sum(counts) * wire.FRAME_S * PAUSE / (time.monotonic() - begin)
+            most = 1 + 4 * 7300 * wire.FRAME_S * PAUSE / (time.monotonic() - begin)  # one read of each is ahead
+            assert share < most
+            for taker, isolate in zip(takers, isolates, strict=True):
+                taker.cancel()
+                await isolate.aclose()
 
     run(work())
 

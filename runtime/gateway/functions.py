@@ -12,6 +12,7 @@ from runtime.gateway.admission import Admission
 from runtime.gateway.routes import Function, Routes
 from runtime.isolate.pool import Pool
 from runtime.isolate.privileges import Privileges
+from runtime.isolate.reaper import Reaper
 from runtime.isolate.turns import Turns
 
 log = logging.getLogger("beira")
@@ -24,6 +25,7 @@ class Functions:
         self._warm = warm
         self._powers = powers
         self._turns = Turns()
+        self._reaper = Reaper()
         self._retiring: set[asyncio.Task[None]] = set()
         self.routes = Routes(self._make(s) for s in settings)
 
@@ -65,6 +67,7 @@ class Functions:
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
         await asyncio.gather(*(f.pool.aclose() for f in self.routes.functions.values()))
+        await asyncio.to_thread(self._reaper.close)
 
     @property
     def are_sound(self) -> bool:
@@ -78,7 +81,14 @@ class Functions:
         return [f"function {f.name:<{width}}  {_state(f)}" for f in functions]
 
     def _make(self, settings: FunctionSettings) -> Function:
-        pool = Pool(settings, warm=self._warm, on_output=_output, powers=self._powers, turns=self._turns)
+        pool = Pool(
+            settings,
+            warm=self._warm,
+            on_output=_output,
+            powers=self._powers,
+            turns=self._turns,
+            reaper=self._reaper,
+        )
         concurrency = settings.limits.concurrency
         return Function(settings, pool, Admission(concurrency, 4 * concurrency))
 

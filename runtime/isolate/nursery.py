@@ -22,6 +22,7 @@ from runtime.isolate.limits import ProcessLimits
 from runtime.isolate.outlet import Outlet
 from runtime.isolate.priority import Session
 from runtime.isolate.quota import FolderWatch, Holding
+from runtime.isolate.reaper import Reaper
 from runtime.isolate.tempdir import FILES, SPARE, TempRoot
 from runtime.isolate.threads import MOST, ThreadGuard
 from runtime.isolate.turns import Turns
@@ -53,6 +54,7 @@ class Nursery:
         on_output: Callable[[str, str, str], None],
         groups: Groups | None = None,
         turns: Turns | None = None,
+        reaper: Reaper | None = None,
     ) -> None:
         self.failure: FunctionError | None = None
         self.warnings: list[str] = []
@@ -65,6 +67,7 @@ class Nursery:
         self._on_output = on_output
         self._groups = groups or Groups()
         self._turns = turns or Turns()
+        self._reaper = reaper
         self._group: Group | None = None
         self._loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[None] = self._loop.create_future()
@@ -178,6 +181,8 @@ class Nursery:
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
+        if self._reaper is not None:
+            self._reaper.add(self._process.pid)
         self._session = Session(self._process.pid)
         self._join_group()
         self._control.setblocking(False)
@@ -327,6 +332,8 @@ class Nursery:
         while self._process.poll() is None:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.05)
+        if self._reaper is not None:
+            self._reaper.remove(self._process.pid)
         self._session.close()
         if self._group is not None:
             self._groups.end(self._group)

@@ -14,6 +14,7 @@ from runtime.errors import BeiraError, FunctionError
 from runtime.isolate.isolate import Exit, Isolate
 from runtime.isolate.nursery import Nursery
 from runtime.isolate.privileges import Privileges
+from runtime.isolate.reaper import Reaper
 from runtime.isolate.tempdir import TempRoot, sweep
 from runtime.isolate.turns import Turns
 
@@ -43,6 +44,7 @@ class Pool:
         on_output: Callable[[str, str, str], None],
         powers: Privileges | None = None,
         turns: Turns | None = None,
+        reaper: Reaper | None = None,
     ) -> None:
         self.name = function.name
         self.failure: FunctionError | None = None
@@ -53,6 +55,7 @@ class Pool:
         self._on_output = on_output
         self._powers = powers or Privileges()
         self._turns = turns or Turns()
+        self._reaper = reaper
         self._numbers = itertools.count(1)
         self._temp: TempRoot | None = None
         self.nursery: Nursery | None = None
@@ -134,7 +137,8 @@ class Pool:
         if self._temp is None:
             await asyncio.to_thread(sweep)
             self._temp = TempRoot(self.name, self._powers, quota_mb=quota_mb)
-        nursery = Nursery(self._function, self._temp, self._on_output, self._powers.groups, self._turns)
+        groups = self._powers.groups
+        nursery = Nursery(self._function, self._temp, self._on_output, groups, self._turns, self._reaper)
         await nursery.load()
         for warning in nursery.warnings:
             self._on_output(self.name, "warning", warning)

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from runtime import config
+from runtime.host import WARM
 from runtime.isolate.landlock import Landlock
 from runtime.isolate.layers import available
 from tests.chaos.attacks import ATTACKS, Attack
@@ -264,8 +265,12 @@ def check_cells(node: Node) -> None:
 
 
 def test_a_node_that_is_killed_leaves_no_process_behind() -> None:
-    with open_folder("chaos-") as root, world(root, "import_outlives", "import_fork", "live_on", "wait_for_ever"):
+    names = ("import_outlives", "import_fork", "import_deaf", "live_on", "wait_for_ever")
+    with open_folder("chaos-") as root, world(root, *names):
         with running(root, python=open_python(root)) as node:
+            deaf = node.get("/import_deaf").json()
+            assert deaf["is_deaf"]
+            until(lambda: len([p for p in processes() if p.parent == deaf["zygote"]]) > WARM)  # its own child too
             node.get("/live_on")
             node.get("/wait_for_ever")
             sessions = {p.session for p in below(node.pid) if p.parent == node.pid} - {0}

@@ -26,7 +26,7 @@ _SHARED_ANONYMOUS = 0x21
 _GROWS_DOWN = 0x100
 _AF_UNIX, _SOCK_STREAM = 1, 1
 _SET_PDEATHSIG, _SIGKILL = 1, 9
-_SCHED_CORE = 62
+_SCHED_CORE, _SET_SECCOMP = 62, 22
 _SIGNALS, _FIOSETOWN, _SIOCSPGRP = (8, 15), 0x8901, 0x8902
 """F_SETOWN, F_SETOWN_EX: signals by descriptor, to anyone."""
 _LEASES = (1024, 1026)
@@ -59,7 +59,7 @@ class _Machine:
     setpriority, ioprio_set, inotify_init, inotify_init1, inotify_add_watch,
     chmod, fchmod, fchmodat, chown, fchown, lchown, fchownat, setxattr, lsetxattr,
     fsetxattr, removexattr, lremovexattr, fremovexattr, utime, utimes, utimensat, futimesat, mknod, mknodat,
-    io_setup, sync, syncfs"""
+    io_setup, sync, syncfs, fadvise64, readahead"""
     seccomp: int
     mmap: int
     clone: int
@@ -93,7 +93,7 @@ _MACHINES = {
             "166 167 168 169 170 171 172 173 175 176 179 180 188 189 190 197 198 199 212 220 227 235 240 241 242 "
             "243 244 245 246 248 249 250 251 256 259 260 261 268 272 279 280 288 298 300 301 303 304 305 308 310 "
             "311 312 313 314 319 320 321 322 323 424 425 426 427 428 429 430 431 432 433 434 438 440 442 443 447 "
-            "448 253 254 294 162 206 306 "
+            "448 253 254 294 162 206 306 221 187 "
         ),
         seccomp=317,
         mmap=9,
@@ -119,7 +119,7 @@ _MACHINES = {
             "119 140 142 143 144 145 146 151 152 154 157 159 161 162 170 171 180 181 182 183 184 185 186 "
             "187 188 189 190 191 192 193 194 195 196 197 198 200 201 202 203 217 218 219 221 224 225 238 239 241 "
             "242 262 263 264 265 266 268 270 271 272 273 274 279 280 281 282 294 424 425 426 427 428 429 430 431 "
-            "432 433 434 438 440 442 443 447 448 26 27 0 81 267 "
+            "432 433 434 438 440 442 443 447 448 26 27 0 81 267 223 213 "
         ),
         seccomp=277,
         mmap=222,
@@ -175,10 +175,11 @@ class Filter:
                     0,
                     [(_JEQ, 0, 3, _AF_UNIX), (_LD, 0, 0, _ARGS + 8), (_AND, 0, 0, 0xF), (_JEQ, 1, 0, _SOCK_STREAM)],
                 ),
-                *_when(  # the host's death stays the end of it; a core's other half is not its own
+                *_when(  # the host's death ends it; no core for itself, and no line of the machine's audit log a call
                     m.prctl,
                     0,
                     [
+                        (_JEQ, 4, 0, _SET_SECCOMP),
                         *((_JEQ, 3, 0, _SCHED_CORE), (_JEQ, 0, 3, _SET_PDEATHSIG)),
                         *((_LD, 0, 0, _ARGS + 8), (_JEQ, 1, 0, _SIGKILL)),
                     ],

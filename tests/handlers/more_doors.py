@@ -3,6 +3,7 @@
 import ctypes
 import fcntl
 import os
+import struct
 import termios
 
 from _attack import tried
@@ -19,7 +20,8 @@ NUMBERS = {
     "setns": (308, 268), "clone3": (435, 435), "io_uring_enter": (426, 426), "fsopen": (430, 430),
     "fspick": (433, 433), "open_tree": (428, 428), "move_mount": (429, 429), "mount_setattr": (442, 442),
     "sched_setscheduler": (144, 119), "sched_setattr": (314, 274), "setpriority": (141, 140), "ioprio_set": (251, 30),
-    "io_setup": (206, 0), "sync": (162, 81), "syncfs": (306, 267), "swapoff": (168, 225), "reboot": (169, 142),
+    "io_setup": (206, 0), "sync": (162, 81), "syncfs": (306, 267), "fadvise": (221, 223), "readahead": (187, 213),
+    "swapoff": (168, 225), "reboot": (169, 142),
     "sethostname": (170, 161), "quotactl": (179, 60), "acct": (163, 89), "chroot": (161, 51),
     "name_to_handle_at": (303, 264), "a newer call": (451, 451), "one of x32": (0x4000_0027, 0x4000_0027),
 }  # fmt: skip
@@ -55,6 +57,8 @@ ARGUMENTS = {
     "ioprio_set": (1, 0, 0x6000),
     "io_setup": (128, ctypes.byref(ctypes.c_ulong(0))),
     "syncfs": (1,),
+    "fadvise": (0, 0, 0, 4),
+    "readahead": (0, 0, 4096),
     "swapoff": (b"/nonexistent",),
     "reboot": (0, 0, 0, None),
     "sethostname": (b"", -1),
@@ -63,6 +67,8 @@ ARGUMENTS = {
     "chroot": (b"/",),
     "name_to_handle_at": (-100, b"/", BUFFER, BUFFER, 0),
 }
+ALLOW_ALL = struct.pack("HBBI", 6, 0, 0, 0x7FFF0000)
+SET_SECCOMP, FILTER = 22, 2
 SET_LEASE, NOTIFY, SET_PIPE_SIZE, SCHED_CORE = 1024, 1026, 1031, 62
 
 
@@ -87,6 +93,14 @@ def sched_core():
     return "a core of its own"
 
 
+def own_filter():
+    """One that has the kernel log every call would fill the machine's audit log."""
+    code = ctypes.c_char_p(ALLOW_ALL)
+    if LIBC.prctl(SET_SECCOMP, FILTER, struct.pack("HxxxxxxP", 1, ctypes.cast(code, ctypes.c_void_p).value), 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+    return "a filter of its own"
+
+
 def type_into_terminal():
     for fd in range(3):
         fcntl.ioctl(fd, termios.TIOCSTI, b"\n")
@@ -104,6 +118,7 @@ def fetch(request):
         notify=lambda: on_file(NOTIFY, 0x8000003F, os.path.dirname(os.__file__)),
         canary_lock=lambda: on_file(fcntl.F_SETLK, b"", CANARY_FILE),
         sched_core=sched_core,
+        own_filter=own_filter,
         type_into_terminal=type_into_terminal,
         own_terminal=own_terminal,
     )

@@ -12,6 +12,9 @@ from runtime.ai.response import Answer
 from runtime.engine.request import Event, Failed, Ticket
 from runtime.errors import AIError, EngineError
 
+AT_ONCE = 2
+"""Events of one answer that are shaped in a turn of the loop, where many answers may be; logprobs take 0.2 ms."""
+
 
 class Feed:
     """Events of one request, from the engine's thread to one task."""
@@ -90,7 +93,9 @@ class Completion:
             for chunk in self._answer.opening():
                 yield chunk
             while not self._answer.is_finished:
-                for event in await self._feed.take():
+                for number, event in enumerate(await self._feed.take(), 1):
+                    if number % AT_ONCE == 0:
+                        await asyncio.sleep(0)  # a reader that was slow finds many, and others have their turn
                     for chunk in self._answer.take(event):
                         yield chunk
             for chunk in self._answer.closing():

@@ -25,6 +25,7 @@ from runtime.gateway.app import App, Node
 from runtime.gateway.functions import Functions
 from runtime.gateway.memory import Memory, available_bytes
 from runtime.gateway.reload import SHARED, Changes
+from runtime.gateway.report import printable
 from runtime.gateway.schedule import Schedule
 from runtime.gateway.server import Server
 from runtime.isolate import layers, sandbox
@@ -251,19 +252,21 @@ class Host:
 
     async def _reload(self, functions: Functions, changes: Changes) -> None:
         """Development: serve what was saved, and say so."""
-        root = self.settings.root
         async for touched in changes:
             try:
-                settings = config.load(root)
+                await self._serve_saved(functions, touched)
             except ConfigError as e:
-                self._print(f"not reloaded: {e}")
-                continue
-            everything = SHARED in touched
-            names = {f.name for f in settings.functions} if everything else touched
-            if settings.engine != self.settings.engine or settings.load != self.settings.load:
-                self._print("the engine's settings have changed: restart to apply them")
-            for line in functions.lines(await functions.update(settings.functions, names)):
-                self._print(f"reloaded {line}")
+                self._print(f"not reloaded: {printable(str(e))}")
+            except Exception:  # no descriptors left, say: the next save may do better
+                log.exception("not reloaded")
+
+    async def _serve_saved(self, functions: Functions, touched: set[str]) -> None:
+        settings = config.load(self.settings.root)
+        names = {f.name for f in settings.functions} if SHARED in touched else touched
+        if settings.engine != self.settings.engine or settings.load != self.settings.load:
+            self._print("the engine's settings have changed: restart to apply them")
+        for line in functions.lines(await functions.update(settings.functions, names)):
+            self._print(f"reloaded {line}")
 
 
 class Watch:

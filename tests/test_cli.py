@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -72,6 +73,21 @@ def test_dev_serves_changed_helpers_and_settings(tmp_path: Path) -> None:
         (root / "beira.toml").write_text("[functions.hello]\nrouts = ['/x']")
         until(lambda: "did you mean 'routes'" in node.log)
         assert node.get("/bonjour").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["\udcff.py", "x\ny.py", "a b.py"])
+def test_dev_goes_on_behind_a_file_that_can_be_no_function(tmp_path: Path, name: str) -> None:
+    root = project(tmp_path, hello=HELLO)
+    odd = root / "functions" / name
+    with running(root) as node:
+        try:
+            odd.write_text(HELLO)
+        except (OSError, UnicodeError):
+            pytest.skip("this file system takes no such name")
+        until(lambda: re.search(r"^not reloaded: \S*/functions/.* a function's name may have letters", node.log, re.M))
+        odd.unlink()
+        (root / "functions" / "hello.py").write_text("def fetch(request): return 'hello again'")
+        until(lambda: text(node, "/hello") == "hello again")
 
 
 def test_no_request_is_lost_while_a_function_is_swapped(tmp_path: Path) -> None:

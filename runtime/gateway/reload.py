@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import watchfiles
 
 SHARED = "_"
 """Stands for every function: a helper, or the project's settings, changed."""
+AGAIN_S = 1.0
+"""How long after its failure a watcher begins anew."""
 _SETTINGS = ("beira.toml", ".env")
 
 
@@ -43,6 +46,15 @@ class Changes:
         await asyncio.gather(*self._watchers, return_exceptions=True)
 
     async def _watch(self, folder: Path, *, is_functions: bool) -> None:
+        """For as long as it is wanted: a file whose name is no text ends the watcher that meets it, for one."""
+        while True:
+            with contextlib.suppress(Exception):
+                await self._watch_once(folder, is_functions=is_functions)
+            await asyncio.sleep(AGAIN_S)
+            if await asyncio.to_thread(folder.exists):
+                await self._queue.put({SHARED})
+
+    async def _watch_once(self, folder: Path, *, is_functions: bool) -> None:
         bursts = watchfiles.awatch(
             folder, recursive=is_functions, stop_event=self._stop, debounce=120, step=30, rust_timeout=500
         )

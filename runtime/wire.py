@@ -45,8 +45,8 @@ HEAD_LIMIT = 64 * 1024
 """The most bytes of a head's payload, a response's or a subrequest's: its reader takes all of it in one turn."""
 FRAME_S, TEXT_BYTE_S = 5e-6, 0.5e-9
 """CPU time that a frame, and a byte of JSON in it, cost who makes them by this package's own means, at the least."""
-_LARGE = 256 * 1024
-"""Bytes of a payload that are not copied once more: that of a large picture would take 60 ms."""
+LARGE = 256 * 1024
+"""Bytes from which on a payload is large: it is not copied once more, which takes 60 ms, and waits for room."""
 
 _HEADER = struct.Struct("!IBI")
 Headers = list[tuple[str, str]]
@@ -432,6 +432,8 @@ class Decoder:
     def __init__(self, accept: tuple[type[Message], ...]) -> None:
         self._plans = {kind.TYPE: _PLANS[kind] for kind in accept}
         self._buffer = bytearray()
+        self.awaited = 0
+        """Bytes of the large payload that is on its way, all of them."""
         self.toll_s = 0.0
         """CPU time that all frames so far have cost who made them, at the least."""
 
@@ -440,7 +442,7 @@ class Decoder:
         buffer = self._buffer
         buffer += data
         messages: list[Message] = []
-        start = 0
+        start = self.awaited = 0
         while len(buffer) - start >= _HEADER.size:
             length, number, call = _HEADER.unpack_from(buffer, start)
             plan = self._plans.get(number)
@@ -451,9 +453,10 @@ class Decoder:
                 raise WireError(f"{plan.kind.__name__}: {length} bytes announced, at most {most} are allowed")
             end = start + _HEADER.size + length
             if len(buffer) < end:
+                self.awaited = length if length > LARGE else 0
                 break
             self.toll_s += FRAME_S if plan.is_raw else FRAME_S + length * TEXT_BYTE_S
-            if length > _LARGE:
+            if length > LARGE:
                 buffer = self._split(start + _HEADER.size, end)
                 messages.append(_decode(plan, call, buffer))
                 buffer, start = self._buffer, 0

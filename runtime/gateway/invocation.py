@@ -14,6 +14,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from runtime import wire
+from runtime.ai.completion import Completion
 from runtime.ai.service import Service
 from runtime.errors import AIError, EngineError, FunctionError, InvalidRequest, Outcome, Overloaded, WireError
 from runtime.gateway import bulk, report
@@ -61,6 +62,8 @@ class Invocation:
         self._writer: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._ai_calls: dict[int, asyncio.Task[None]] = {}
+        self._large: dict[int, int] = {}
+        """Bytes of those calls that are not accepted yet."""
         self._subrequests = subrequests
         self._timer: asyncio.TimerHandle | None = None
         self._isolate: Isolate
@@ -151,33 +154,38 @@ class Invocation:
         return f" cpu_ms={ended.cpu_ms} rss_mb={ended.max_rss_kb // 1024}"
 
     async def _relay(self) -> None:
-        while (message := await self._isolate.receive()) is not None:
-            match message:
-                case wire.Head():
-                    await self._head(message)
-                case wire.Chunk():
-                    self._queue_body(message.data)
-                case wire.End():
-                    if self._ended is None:
-                        self._out.put_nowait(None)
-                    self._ended = message
-                case wire.BodyCredit():
-                    self._body.grant(message.size)
-                case wire.AICall():
-                    await self._start_ai(message)
-                case wire.AICancel():
-                    if (task := self._ai_calls.get(message.call)) is not None:
-                        task.cancel()
-                case wire.Log():
-                    await self._write_log(message.level, message.text)
-                case wire.Failure():
-                    await self._fail(message)
-                case wire.Done():
-                    return
-                case wire.Ready():
-                    pass
-                case _:
-                    self._subrequests.take(message, self._isolate)
+        while await self._take(await self._isolate.receive()):
+            pass
+
+    async def _take(self, message: wire.Message | None) -> bool:
+        """Do as the isolate says; whether it may say more. Raises WireError."""
+        match message:
+            case wire.Head():
+                await self._head(message)
+            case wire.Chunk():
+                self._queue_body(message.data)
+            case wire.End():
+                if self._ended is None:
+                    self._out.put_nowait(None)
+                self._ended = message
+            case wire.BodyCredit():
+                self._body.grant(message.size)
+            case wire.AICall():
+                await self._start_ai(message)
+            case wire.AICancel():
+                if (task := self._ai_calls.get(message.call)) is not None:
+                    task.cancel()
+            case wire.Log():
+                await self._write_log(message.level, message.text)
+            case wire.Failure():
+                await self._fail(message)
+            case wire.Done() | None:
+                return False
+            case wire.Ready():
+                pass
+            case _:
+                self._subrequests.take(message, self._isolate)
+        return True
 
     async def _head(self, message: wire.Head) -> None:
         if self.exchange.is_started or self.outcome is not None:
@@ -259,40 +267,55 @@ class Invocation:
                 report.function_line(self.function.name, self.exchange.request_id, "warning", cut)
 
     async def _start_ai(self, call: wire.AICall) -> None:
-        if call.call in self._ai_calls:
-            raise WireError(f"AI call {call.call} is running already")
+        number = call.call
+        if number in self._ai_calls:
+            raise WireError(f"AI call {number} is running already")
         if len(self._ai_calls) >= self._limits.ai_calls:
+            self._isolate.claim.let_go(len(call.data))
             error = Overloaded(f"at most {self._limits.ai_calls} AI calls may run at once in one invocation")
-            await self._say(wire.AIFailed(call=call.call, error=error.to_wire()))  # who does not read it waits
+            await self._say(wire.AIFailed(call=number, error=error.to_wire()))  # who does not read it waits
             return
-        task = asyncio.create_task(self._answer_ai(call))
-        self._ai_calls[call.call] = task
-        task.add_done_callback(lambda _: self._ai_calls.pop(call.call, None))
+        task = asyncio.create_task(self._answer_ai(number, call.data))
+        self._ai_calls[number], self._large[number] = task, len(call.data)
+        task.add_done_callback(lambda _: self._over(number))
 
-    async def _answer_ai(self, call: wire.AICall) -> None:
+    def _over(self, number: int) -> None:
+        self._ai_calls.pop(number, None)
+        self._isolate.claim.let_go(self._large.pop(number, 0))  # it may have been canceled before it began
+
+    async def _answer_ai(self, number: int, data: bytes | bytearray) -> None:
+        accepted = self._accept(number, data)
+        del data  # tens of megabytes at times: an answer's whole time is too long to hold them
         try:
-            model, inputs = await _asked(call.data)
-            completion = await self._service.run(inputs, model=model, caller=self.function.name)
+            completion = await accepted
             self._stand_in = completion.stand_in or self._stand_in
             try:
                 if not completion.is_stream:
-                    await self._say(wire.AIResult(call=call.call, value=await completion.result()))
+                    await self._say(wire.AIResult(call=number, value=await completion.result()))
                     return
-                await self._say(wire.AIAccepted(call=call.call))
+                await self._say(wire.AIAccepted(call=number))
                 async for chunk in completion.chunks():
-                    await self._say(wire.AIChunk(call=call.call, value=chunk))
-                await self._say(wire.AIEnd(call=call.call))
+                    await self._say(wire.AIChunk(call=number, value=chunk))
+                await self._say(wire.AIEnd(call=number))
             finally:
                 await completion.aclose()
         except AIError as e:
-            await self._say(wire.AIFailed(call=call.call, error=e.to_wire()))
+            await self._say(wire.AIFailed(call=number, error=e.to_wire()))
         except WireError as e:
             self._detail = self._detail or str(e)
             self._isolate.kill()
         except Exception:
             log.exception("[%s] an AI call failed in the host", self.exchange.request_id)
             error = EngineError("the node failed to answer; its log says why")
-            await self._say(wire.AIFailed(call=call.call, error=error.to_wire()))
+            await self._say(wire.AIFailed(call=number, error=error.to_wire()))
+
+    async def _accept(self, number: int, data: bytes | bytearray) -> Completion:
+        """Have the model's service take a call. Raises AIError, WireError."""
+        try:
+            model, inputs = await _asked(data)
+            return await self._service.run(inputs, model=model, caller=self.function.name)
+        finally:
+            self._isolate.claim.let_go(self._large.pop(number, 0))
 
     async def _fail(self, failure: wire.Failure) -> None:
         if self._has_failed:

@@ -15,6 +15,7 @@ from runtime import wire
 from runtime.errors import WireError
 from runtime.isolate.conduit import Conduit
 from runtime.isolate.priority import HEAVY_CPU_MS
+from runtime.isolate.room import Claim, Room
 from runtime.isolate.turns import MANY_S, Turns
 
 QUEUE_BYTES = 256 * 1024
@@ -59,6 +60,7 @@ class Isolate:
         cpu_ms: int,
         on_ready: Callable[[Isolate], None],
         turns: Turns | None = None,
+        room: Room | None = None,
     ) -> None:
         self.number = number
         self.pid = 0
@@ -81,6 +83,8 @@ class Isolate:
         self._turns = turns or Turns()
         self._turn: asyncio.TimerHandle | None = None
         """It has sent much and is not read until then."""
+        self.claim = Claim(room or Room(), on_room=self._read_on, on_late=self.kill)
+        """Whoever takes an AI call from it lets go of its bytes."""
         self._pidfd = -1
         self._is_ready = False
         self._is_killed = False
@@ -118,11 +122,17 @@ class Isolate:
                 self._tell_ready()
                 continue
             size = len(getattr(message, "data", b"")) + 256
+            if size > wire.LARGE + 256:
+                self.claim.has_come()
             self._messages.append((message, size))
             self.queued_bytes += size
         if self.queued_bytes > QUEUE_BYTES and not self.is_paused:
             self.is_paused = True
             self._conduit.pause_reading()
+        if self._fault is None:
+            self.claim.expect(self._decoder.awaited)
+            if self.claim.is_waiting:
+                self._conduit.pause_reading()
         self._wake()
 
     def _charge(self, toll_s: float) -> None:
@@ -140,7 +150,7 @@ class Isolate:
         self._read_on()
 
     def _read_on(self) -> None:
-        if self._turn is None and not self.is_paused:
+        if self._turn is None and not self.is_paused and not self.claim.is_waiting:
             self._conduit.resume_reading()
 
     def _end_of_stream(self) -> None:
@@ -179,6 +189,7 @@ class Isolate:
         for timer in (self._watch, self._deadline, self._unready):
             if timer is not None:
                 timer.cancel()
+        self.claim.close()
         if not self._exit.done():
             self._exit.set_result(replace(end, cpu_ms=max(end.cpu_ms, int(self._decoder.toll_s * 1000))))
         if self.is_taken:

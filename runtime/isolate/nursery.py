@@ -23,6 +23,7 @@ from runtime.isolate.outlet import Outlet
 from runtime.isolate.priority import Session
 from runtime.isolate.quota import FolderWatch, Holding
 from runtime.isolate.reaper import Reaper
+from runtime.isolate.room import Room
 from runtime.isolate.tempdir import FILES, SPARE, TempRoot
 from runtime.isolate.threads import MOST, ThreadGuard
 from runtime.isolate.turns import Turns
@@ -67,6 +68,7 @@ class Nursery:
         self._on_output = on_output
         self._groups = groups or Groups()
         self._turns = turns or Turns()
+        self._room = Room()
         self._reaper = reaper
         self._group: Group | None = None
         self._loop = asyncio.get_running_loop()
@@ -220,7 +222,15 @@ class Nursery:
             share = self._function.limits.log_kb * 1024
             self._log_room = min(self._log_room + share, 2 * share)
             cpu_ms, session = self._function.limits.cpu_ms, self._process.pid
-            isolate = Isolate(number, ours, session=session, cpu_ms=cpu_ms, on_ready=on_ready, turns=self._turns)
+            isolate = Isolate(
+                number,
+                ours,
+                session=session,
+                cpu_ms=cpu_ms,
+                on_ready=on_ready,
+                turns=self._turns,
+                room=self._room,
+            )
             self.isolates[number] = isolate
             isolate.on_heavy = self._put_behind
             try:

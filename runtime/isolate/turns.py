@@ -1,4 +1,4 @@
-"""Who sends the host many messages at once is read in turn: all such isolates together have a part of its loop."""
+"""Who sends the host many messages at once is read in turn."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ PAUSE = 4
 
 
 class Turns:
-    """Of one host. Each isolate waits for at most one turn, so the wait is bounded by how many do."""
+    """Of one host: all who send many have a part of its loop together.
+
+    Each isolate waits for at most one turn, so the wait is bounded by how many do.
+    """
 
     def __init__(self) -> None:
         self._free_at = 0.0

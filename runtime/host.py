@@ -243,10 +243,11 @@ class Host:
         """All functions together: what was `available` before the models were, without what these may use."""
         if available is None or not groups.are_there:
             return
-        least = max((f.limits.memory_mb for f in self.settings.functions), default=0) + self.settings.node.min_free_mb
+        one = max((f.limits.memory_mb for f in self.settings.functions), default=0) * 2**20
         left = available - self._watch.memory() - self.settings.node.min_free_mb * 2**20
+        together = max(left, one + self.settings.node.min_free_mb * 2**20)
         try:
-            groups.limit(max(left, least * 2**20))
+            groups.limit(together, each=together if len(self.settings.functions) == 1 else max(one, together * 3 // 4))
         except OSError as e:
             log.warning("the memory of all functions together is not bounded: %s", e)
 

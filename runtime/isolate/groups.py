@@ -65,6 +65,10 @@ class Groups:
         """Why there are none."""
         self._hierarchies = tuple(hierarchies)
         self._n_made = 0
+        self._most: int | None = None
+        """Bytes that one function may have, whatever its limits add up to."""
+        self._live: dict[Group, int] = {}
+        """Bytes that each was made for."""
         self._empty: list[Group] = []
         """Over, but not yet gone: a process's last moments may outlast what its parent sees."""
 
@@ -87,11 +91,24 @@ class Groups:
             return cls(absent=f"the host may not write one: {e.strerror or e}" if isinstance(e, OSError) else str(e))
         return cls(made)
 
-    def limit(self, memory: int) -> None:
-        """All functions together: so many bytes. Raises OSError."""
-        for each in self._hierarchies:
-            if "memory" in each.controllers:
-                _write(each.folder / _MEMORY[each.version], memory)
+    def limit(self, memory: int, *, each: int) -> None:
+        """All functions together: so many bytes, and `each` of them not more than that. Raises OSError.
+
+        Where one alone could take all, the kernel might end another's processes: files in memory count, but nobody's
+        process is the larger for them.
+        """
+        self._most = each
+        for hierarchy in self._hierarchies:
+            if "memory" in hierarchy.controllers:
+                _write(hierarchy.folder / _MEMORY[hierarchy.version], memory)
+        for group, asked in self._live.items():
+            self._bound(group, asked)
+
+    def _bound(self, group: Group, memory: int) -> None:
+        most = memory if self._most is None else min(memory, self._most)
+        for hierarchy, folder in zip(self._hierarchies, group.folders, strict=True):
+            if "memory" in hierarchy.controllers:
+                _write(folder / _MEMORY[hierarchy.version], most)
 
     def make(self, name: str, *, memory: int, processes: int) -> Group:
         """One more, for so many bytes and processes (threads count). Raises OSError."""
@@ -103,19 +120,21 @@ class Groups:
                 folder = each.folder / f"{name}.{self._n_made}"
                 folder.mkdir()
                 folders.append(folder)
-                if "memory" in each.controllers:
-                    _write(folder / _MEMORY[each.version], memory)
                 if "pids" in each.controllers:
                     _write(folder / "pids.max", processes)
+            group = Group(folders)
+            self._bound(group, memory)
         except OSError:
             for folder in folders:
                 folder.rmdir()
             raise
-        return Group(folders)
+        self._live[group] = memory
+        return group
 
     def end(self, group: Group) -> None:
         """Whatever is still in it ends, and it goes with the last of that."""
         group.kill()
+        self._live.pop(group, None)
         self._empty.append(group)
         self._remove_empty()
 

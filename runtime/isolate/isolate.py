@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from runtime import wire
 from runtime.errors import WireError
 from runtime.isolate.conduit import Conduit
-from runtime.isolate.priority import HEAVY_CPU_MS
+from runtime.isolate.priority import HEAVY_CPU_MS, ISOLATE, end_sooner
 from runtime.isolate.room import Claim, Room
 from runtime.isolate.turns import MANY_S, Turns
 
@@ -167,6 +167,7 @@ class Isolate:
             pidfd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
             if os.getsid(pid) == self._session and pid != self._session:
                 self.pid, self._pidfd = pid, pidfd
+                end_sooner(pid, ISOLATE)
             elif pidfd >= 0:
                 os.close(pidfd)
         except OSError:

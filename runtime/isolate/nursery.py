@@ -20,7 +20,7 @@ from runtime.isolate.groups import Group, Groups
 from runtime.isolate.isolate import Exit, Isolate, cpu_clock
 from runtime.isolate.limits import ProcessLimits
 from runtime.isolate.outlet import Outlet
-from runtime.isolate.priority import Session
+from runtime.isolate.priority import ZYGOTE, Session, end_sooner
 from runtime.isolate.quota import FolderWatch, Holding
 from runtime.isolate.reaper import Reaper
 from runtime.isolate.room import Room
@@ -185,6 +185,7 @@ class Nursery:
             )
         if self._reaper is not None:
             self._reaper.add(self._process.pid)
+        end_sooner(self._process.pid, ZYGOTE)
         self._session = Session(self._process.pid)
         self._join_group()
         self._control.setblocking(False)

@@ -1,4 +1,8 @@
-"""Who goes first where CPU is short: an isolate that has had much of it goes behind those that have had little."""
+"""Who goes first where CPU or memory is short.
+
+An isolate that has had much CPU time goes behind those that have had little; where memory ends, the kernel is to end
+isolates before their zygote, whose end is that of all of them, and both before the host.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ HEAVY_CPU_MS = 100
 """CPU time after which an isolate goes behind; most end long before."""
 BEHIND = 15
 """Of nice(1): a thirtieth of the usual share, and all of it where nobody else wants it."""
+ZYGOTE, ISOLATE = 250, 500
+"""Of 1000, as proc_pid_oom_score_adj(5) has it; an isolate begins with its zygote's."""
 _RETRY_S = 0.2
 """Of others than root the kernel takes ten changes of a session a second."""
 
@@ -53,6 +59,20 @@ class Session:
             self._retry = asyncio.get_running_loop().call_later(_RETRY_S, self._follow)
         except OSError:
             return  # no such thing here: priorities count among all
+
+
+def end_sooner(pid: int, score: int) -> None:
+    """Where memory ends, by so much; never later than before, which is root's to say."""
+    try:
+        fd = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return  # it is gone, or there is no such thing here
+    try:
+        os.write(fd, b"%d" % score)
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
 
 
 def _threads(pid: int) -> list[int]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from runtime.isolate.groups import Group, Groups, Hierarchy
+from runtime.isolate.priority import ISOLATE, ZYGOTE
 from tests.isolate import host
 from tests.node import project, running, until
 
@@ -89,18 +90,29 @@ def test_a_group_has_so_many_processes_and_all_of_them_end_with_it(groups: Group
 
 
 def test_all_together_have_a_bound_too(groups: Groups) -> None:
-    groups.limit(64 * MB)
+    before = groups.make("before", memory=512 * MB, processes=16)
+    groups.limit(64 * MB, each=32 * MB)
     group = groups.make("one", memory=512 * MB, processes=16)
+    for name in ("memory.limit_in_bytes", "memory.max"):
+        for folder in (*before.folders, *group.folders):
+            if (folder / name).exists():
+                assert int((folder / name).read_text()) == 32 * MB
+    groups.limit(64 * MB, each=64 * MB)
     with python(HOLD) as process:
         group.add(process.pid)
         assert process.wait(30) == -signal.SIGKILL
     groups.end(group)
+    groups.end(before)
 
 
 def test_what_cannot_be_is_said_and_nothing_is_left(groups: Groups) -> None:
     with pytest.raises(OSError, match="No such file"):
         groups.make("no/such/parent", memory=MB, processes=1)
     assert [entry for each in groups._hierarchies for entry in each.folder.iterdir() if entry.is_dir()] == []
+
+
+def score(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
 
 
 def test_zygote_and_isolates_are_in_it_and_it_goes_with_them(groups: Groups, tmp_path: Path) -> None:
@@ -114,6 +126,7 @@ def test_zygote_and_isolates_are_in_it_and_it_goes_with_them(groups: Groups, tmp
             inside = {int(pid) for pid in (made / "cgroup.procs").read_text().split()}
             assert {pool.nursery.pid, isolate.pid} <= inside
             assert os.getpid() not in inside
+            assert [score(pid) for pid in (pool.nursery.pid, isolate.pid)] == [ZYGOTE, ISOLATE]
 
     host.run(work())
     until(lambda: groups._remove_empty() or not [entry for entry in folder.iterdir() if entry.is_dir()])
@@ -181,7 +194,7 @@ def test_where_there_can_be_none_the_reason_is_told(tmp_path: Path) -> None:
 
 def test_without_any_nothing_is_done() -> None:
     none = Groups()
-    none.limit(MB)
+    none.limit(MB, each=MB)
     none.end(Group(()))
     none.close()
     assert not none.are_there

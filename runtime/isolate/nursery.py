@@ -117,6 +117,10 @@ class Nursery:
             raise
         if self.failure is None and self._strays():
             self.failure = FunctionError("the import left processes running: a function may have none of its own")
+        if self.failure is None and shares_memory(self.pid):
+            self.failure = FunctionError(
+                "the import left memory that all requests would share: a file, mapped to write"
+            )
         if self.failure is not None:
             await self.aclose()
         else:
@@ -132,12 +136,15 @@ class Nursery:
         """
         now_ms, forks = self._cpu_ms(), self._forks
         self._forks = 0
-        again = self._strays() & strays
-        if again or now_ms - used_ms > LOOK_S * 1000 * 0.4 + forks * FORK_CPU_MS:
-            what = "processes of its own" if again else "CPU time of its own"
-            self._on_output(
-                self._function.name, "error", f"the zygote is ended: threads that its import left use {what}"
-            )
+        what = ""
+        if self._strays() & strays:
+            what = "processes of its own"
+        elif shares_memory(self.pid):
+            what = "memory that all requests share"
+        elif now_ms - used_ms > LOOK_S * 1000 * 0.4 + forks * FORK_CPU_MS:
+            what = "CPU time of its own"
+        if what:
+            self._on_output(self._function.name, "error", f"the zygote is ended: what its import left uses {what}")
             self.end()
             return
         self._watch = self._loop.call_later(LOOK_S, self._look, now_ms, self._strays())
@@ -379,6 +386,15 @@ class Nursery:
             return time.clock_gettime(cpu_clock(self._process.pid)) * 1000
         except (OSError, OverflowError, ValueError):
             return 0.0
+
+
+def shares_memory(pid: int) -> bool:
+    """Whether it has mapped a file so that what its forks write there is seen by all of them."""
+    try:
+        with open(f"/proc/{pid}/maps", "rb") as file:
+            return any(line.split(b" ", 2)[1][1::2] == b"ws" for line in file)
+    except OSError:
+        return False  # no such thing here, or not this host's to see
 
 
 def _ending(status: int) -> str:

@@ -296,7 +296,7 @@ def test_code_that_runs_outside_of_any_invocation_is_ended_too() -> None:
     with open_folder("chaos-") as root, world(root, *names), running(root, python=open_python(root)) as node:
         answer = node.get("/import_spin_at_fork", timeout=60)  # told, not hung
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
-        until(lambda: "threads that its import left use CPU time of its own" in node.log)
+        until(lambda: "what its import left uses CPU time of its own" in node.log)
         check_healthy(node, "beside")
 
 

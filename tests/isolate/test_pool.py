@@ -14,6 +14,7 @@ import pytest
 
 from runtime import wire
 from runtime.errors import FunctionError
+from runtime.isolate import nursery
 from runtime.isolate.pool import IsolateUnavailable, Pool
 from runtime.isolate.priority import BEHIND
 from runtime.isolate.tempdir import SPARE
@@ -480,5 +481,31 @@ def test_a_zygote_that_says_more_than_it_was_asked_is_ended(tmp_path: Path, stat
         async with pool_of(write(tmp_path, source), output=said) as pool:
             assert pool.state == "failed"
             assert "the zygote sent what is no message" in "".join(text for _, _, text in said)
+
+    run(work())
+
+
+@needs_proc
+@pytest.mark.parametrize("when", ["import", "fork"])
+def test_no_memory_is_shared_by_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """A file of the temporary folder, mapped by the zygote, would be a state that one request leaves to the next."""
+    source = f"""
+    import gc, mmap, os
+    temp = next(o.temp for o in gc.get_objects() if type(o).__name__ == "ZygoteSettings")
+    def share():
+        fd = os.open(temp + "/shared", os.O_RDWR | os.O_CREAT, 0o600)
+        os.ftruncate(fd, 4096)
+        globals()["shared"] = mmap.mmap(fd, 4096)
+    share() if {when == "import"} else os.register_at_fork(before=share)
+    def fetch(request): return "shared"
+    """
+    monkeypatch.setattr(nursery, "LOOK_S", 0.2)
+
+    async def work() -> None:
+        said: Output = []
+        async with pool_of(write(tmp_path, source), output=said) as pool:
+            if when == "import":
+                assert pool.state == "failed"
+            await until(lambda: "memory that all requests" in "".join(text for _, _, text in said), "it is told")
 
     run(work())

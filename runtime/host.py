@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -39,6 +40,8 @@ log = logging.getLogger("beira")
 WARM = 4
 """Isolates of each function that are forked ahead."""
 IMAGE_BYTES = 20 * 2**20
+RESOLVERS = 32
+"""Threads that look names up; libuv uses half of them at once, and four where nobody says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ def run(settings: Settings, options: Options, work: Work | None = None, inherita
     BeiraError where the node cannot start.
     """
     host = Host(settings, options)
+    os.environ.setdefault("UV_THREADPOOL_SIZE", str(RESOLVERS))  # read by libuv at the first lookup
     listener = inheritance.take() if inheritance is not None else listen(options.host, options.port)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(host.serve(listener, work or host.announce))

@@ -16,6 +16,7 @@ import ssl
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal
@@ -35,6 +36,10 @@ CONNECT_S = 10.0
 _ATTEMPTS = 4
 """Addresses of one name that are tried before giving up."""
 _CONNECTIONS = 512
+_OF_ONE_CALLER, _LOOKUPS_OF_ONE = _CONNECTIONS // 4, 4
+"""Requests and name lookups of one caller at once: servers that never answer must leave some to the others."""
+CALLER: ContextVar[str] = ContextVar("caller", default="")
+"""On whose behalf requests are made: a function's name, or nobody's."""
 _PIECE = 64 * 1024
 
 # IANA's registries of special-purpose addresses, spelled out: `is_global` differs between versions of Python
@@ -115,12 +120,25 @@ class _Allowed:
         return host.lower().rstrip(".") == self.host
 
 
+class _Parts:
+    """What each caller has of something."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._parts: dict[str, asyncio.Semaphore] = {}
+
+    def of_caller(self) -> asyncio.Semaphore:
+        return self._parts.setdefault(CALLER.get(), asyncio.Semaphore(self._size))
+
+
 class _PinnedBackend(httpcore.AsyncNetworkBackend):
     """Opens sockets, and only to addresses that were checked; httpcore calls it once for each new connection."""
 
     def __init__(self, allow: Sequence[str], resolve: Resolver) -> None:
         self._allow = tuple(_Allowed.parse(entry) for entry in allow)
         self._resolve = resolve
+        self._lookups = _Parts(_LOOKUPS_OF_ONE)
+        self._looking: set[asyncio.Future[Sequence[str]]] = set()
         self._inner = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -150,12 +168,28 @@ class _PinnedBackend(httpcore.AsyncNetworkBackend):
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
+    async def _look_up(self, host: str, port: int) -> Sequence[str]:
+        """Its thread goes on for as long as the resolver wants, whoever has given up: so long its place is taken."""
+        place = self._lookups.of_caller()
+        await place.acquire()
+        looking = asyncio.ensure_future(self._resolve(host, port))
+        self._looking.add(looking)
+
+        def is_over(looking: asyncio.Future[Sequence[str]]) -> None:
+            self._looking.discard(looking)
+            place.release()
+            if not looking.cancelled():
+                looking.exception()  # perhaps nobody is left to ask for it
+
+        looking.add_done_callback(is_over)
+        return await asyncio.shield(looking)
+
     async def _checked(self, host: str, port: int) -> list[Address]:
         try:
             addresses = [ip_address(host)]
         except ValueError:
             try:
-                addresses = [ip_address(text) for text in dict.fromkeys(await self._resolve(host, port))]
+                addresses = [ip_address(text) for text in dict.fromkeys(await self._look_up(host, port))]
             except (OSError, ValueError) as e:  # UnicodeError, a label that is too long, is a ValueError
                 raise OutboundError(f"{_short(host)}: the name cannot be resolved") from e
         for address in addresses:
@@ -221,6 +255,7 @@ class Outbound:
         resolve: Resolver = system_resolver,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
+        self._places = _Parts(_OF_ONE_CALLER)
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl_context or httpx.create_ssl_context(trust_env=False),
             max_connections=_CONNECTIONS,
@@ -262,13 +297,19 @@ class Outbound:
         at = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
         deadline = _Deadline(at, timeout_s)
         request = _Request(method.upper(), _parse(url), tuple(headers), content)
-        request, response = await self._send(request, redirect, deadline, max_redirects)
+        places = self._places.of_caller()
+        async with deadline.guard(str(request.url)):
+            await places.acquire()
         try:
-            if response.status < 200:
-                raise OutboundError(f"{_short(request.url)}: answered {response.status}, which nobody asked for")
-            yield OutboundResponse(str(request.url), response, deadline)
+            request, response = await self._send(request, redirect, deadline, max_redirects)
+            try:
+                if response.status < 200:
+                    raise OutboundError(f"{_short(request.url)}: answered {response.status}, which nobody asked for")
+                yield OutboundResponse(str(request.url), response, deadline)
+            finally:
+                await response.aclose()
         finally:
-            await response.aclose()
+            places.release()
 
     async def aclose(self) -> None:
         """Close every connection, those in use included."""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from runtime.errors import AddressRefused, ConfigError, OutboundError
-from runtime.outbound import Outbound, OutboundResponse, is_public
+from runtime.outbound import CALLER, Outbound, OutboundResponse, is_public
 
 LOOPBACK = ("127.0.0.0/8",)
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -690,5 +690,57 @@ def test_a_failing_body_is_the_callers_error() -> None:
             async with made(stack).stream("PUT", f"http://127.0.0.1:{site.port}/", content=pieces(), timeout_s=5):
                 pass
         await site.closed.wait()
+
+    run(body)
+
+
+def test_a_caller_whose_names_are_never_found_leaves_lookups_to_the_others() -> None:
+    class Resolver:
+        at_once = 0
+
+        async def __call__(self, host: str, port: int) -> Sequence[str]:
+            if host == "quick.test":
+                return ["127.0.0.1"]
+            self.at_once += 1
+            await asyncio.sleep(60)
+            return []
+
+    async def body(stack: AsyncExitStack) -> None:
+        site = await Site({"/": OK}).start(stack)
+        resolver = Resolver()
+        outbound = made(stack, resolve=resolver)
+
+        async def slow(number: int) -> None:
+            CALLER.set("slow")
+            await said(outbound, f"http://slow{number}.test/", timeout_s=0.2)
+
+        await asyncio.gather(*(slow(number) for number in range(20)))  # each has given up; its lookup goes on
+        assert resolver.at_once == 4
+        assert await outbound.fetch_bytes(f"http://quick.test:{site.port}/", max_bytes=10) == b"ok"
+
+    run(body)
+
+
+def test_a_caller_whose_servers_never_answer_leaves_connections_to_the_others() -> None:
+    async def body(stack: AsyncExitStack) -> None:
+        async def never(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(60)
+
+        site = await Site({"/never": never, "/": OK}).start(stack)
+        outbound = made(stack)
+
+        async def slow() -> None:
+            CALLER.set("slow")
+            await said(outbound, f"http://127.0.0.1:{site.port}/never", timeout_s=5)
+
+        many = [asyncio.create_task(slow()) for _ in range(600)]
+        for _ in range(500):
+            if site.connections < 128:
+                await asyncio.sleep(0.01)
+        assert await outbound.fetch_bytes(f"http://127.0.0.1:{site.port}/", max_bytes=10, timeout_s=5) == b"ok"
+        assert site.connections == 129
+        for task in many:
+            task.cancel()
+        await asyncio.gather(*many, return_exceptions=True)
 
     run(body)

@@ -24,6 +24,7 @@ from runtime.gateway.routes import Function
 from runtime.gateway.subrequests import Subrequests
 from runtime.isolate.pool import Isolate, IsolateUnavailable
 from runtime.isolate.streams import Window, cut
+from runtime.outbound import CALLER
 
 log = logging.getLogger("beira")
 LINE_COST = 32
@@ -115,6 +116,7 @@ class Invocation:
             self._isolate.kill()
 
     async def _run(self, invoke: wire.Invoke) -> None:
+        CALLER.set(self.function.name)  # of all that is done for it: the tasks of this one inherit it
         exit_text = ""
         try:
             try:

@@ -504,6 +504,6 @@ def _check(kind: str, name: str, annotation: str | None, value: Any) -> None:
             isinstance(h, list) and len(h) == 2 and isinstance(h[0], str) and isinstance(h[1], str) for h in value
         )
     elif annotation == "int":
-        ok = ok and not isinstance(value, bool) and 0 <= value < 2**31
+        ok = ok and not isinstance(value, bool) and 0 <= value < 2**63
     if not ok:
         raise WireError(f"{kind}.{name}: must be {annotation}, got {type(value).__name__}")

@@ -43,9 +43,10 @@ class Exit:
 
     @staticmethod
     def from_wire(message: wire.Exited) -> Exit:
-        if os.WIFSIGNALED(message.status):
-            return Exit(None, os.WTERMSIG(message.status), message.cpu_ms, message.max_rss_kb)
-        return Exit(os.WEXITSTATUS(message.status), None, message.cpu_ms, message.max_rss_kb)
+        status = message.status & 0xFFFF  # a zygote that was taken over can say anything
+        if os.WIFSIGNALED(status):
+            return Exit(None, os.WTERMSIG(status), message.cpu_ms, message.max_rss_kb)
+        return Exit(os.WEXITSTATUS(status), None, message.cpu_ms, message.max_rss_kb)
 
 
 class Isolate:
@@ -170,8 +171,8 @@ class Isolate:
                 end_sooner(pid, ISOLATE)
             elif pidfd >= 0:
                 os.close(pidfd)
-        except OSError:
-            pass  # it is gone already; Exited follows
+        except (OSError, OverflowError):
+            pass  # it is gone already, and Exited follows; or it never was
         if self._is_killed:
             self.kill()
         if self.pid:

@@ -24,6 +24,7 @@ from runtime.isolate.priority import ZYGOTE, Session, end_sooner
 from runtime.isolate.quota import FolderWatch, Holding
 from runtime.isolate.reaper import Reaper
 from runtime.isolate.room import Room
+from runtime.isolate.seccomp import Filter
 from runtime.isolate.tempdir import FILES, SPARE, TempRoot
 from runtime.isolate.threads import MOST, ThreadGuard
 from runtime.isolate.turns import Turns
@@ -310,8 +311,11 @@ class Nursery:
         if self._loaded.done() or self._threads is not None:
             return self._control.recv(65536)
         data, fds, _, _ = socket.recv_fds(self._control, 65536, 1)
-        if fds:
+        if fds and Filter().can_ask:
             self._threads = ThreadGuard(fds[0])
+        else:  # where the kernel asks nothing, this is some file of the function's
+            for fd in fds:
+                os.close(fd)
         return data
 
     def _take(self, message: wire.Message) -> None:

@@ -509,3 +509,28 @@ def test_no_memory_is_shared_by_requests(tmp_path: Path, monkeypatch: pytest.Mon
             await until(lambda: "memory that all requests" in "".join(text for _, _, text in said), "it is told")
 
     run(work())
+
+
+def test_numbers_that_no_process_has_are_survived(tmp_path: Path) -> None:
+    """Forged by a hook at a fork: of these the host has just asked for some."""
+    source = """
+    import json, os, socket, struct
+    def frame(kind, **fields):
+        data = json.dumps(fields).encode()
+        return struct.pack("!IBI", len(data), kind, 0) + data
+    def forge():
+        os.write(control, frame(67, isolate=1, pid=2**40))
+        os.write(control, frame(68, isolate=1, pid=2**40, status=2**40, cpu_ms=2**62, max_rss_kb=2**62))
+    import __main__, gc
+    control = next(o for o in gc.get_objects() if isinstance(o, socket.socket)).fileno()
+    os.register_at_fork(before=forge)
+    def fetch(request): return "loaded"
+    """
+
+    async def work() -> None:
+        async with pool_of(write(tmp_path, source)) as pool:
+            assert pool.nursery is not None
+            first = pool.nursery
+            await until(lambda: pool.nursery is not first or not first.is_alive, "it said more than it was asked")
+
+    run(work())

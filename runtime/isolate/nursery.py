@@ -25,6 +25,7 @@ from runtime.isolate.quota import FolderWatch, Holding
 from runtime.isolate.reaper import Reaper
 from runtime.isolate.room import Room
 from runtime.isolate.seccomp import Filter
+from runtime.isolate.strays import shares_memory, strays
 from runtime.isolate.tempdir import FILES, SPARE, TempRoot
 from runtime.isolate.threads import MOST, ThreadGuard
 from runtime.isolate.turns import Turns
@@ -152,15 +153,7 @@ class Nursery:
 
     def _strays(self) -> set[int]:
         """Processes of the zygote's session that are no isolates."""
-        known = {self.pid, *(isolate.pid for isolate in self.isolates.values())}
-        found = set()
-        for name in os.listdir("/proc") if os.path.isdir("/proc/self") else []:
-            with contextlib.suppress(OSError, ValueError):
-                if os.getsid(int(name)) != self.pid or int(name) in known:
-                    continue
-                if not Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].startswith(" Z"):
-                    found.add(int(name))
-        return found
+        return strays(self.pid, {isolate.pid for isolate in self.isolates.values()})
 
     def _start(self) -> None:
         function, limits = self._function, self._function.limits
@@ -390,15 +383,6 @@ class Nursery:
             return time.clock_gettime(cpu_clock(self._process.pid)) * 1000
         except (OSError, OverflowError, ValueError):
             return 0.0
-
-
-def shares_memory(pid: int) -> bool:
-    """Whether it has mapped a file so that what its forks write there is seen by all of them."""
-    try:
-        with open(f"/proc/{pid}/maps", "rb") as file:
-            return any(line.split(b" ", 2)[1][1::2] == b"ws" for line in file)
-    except OSError:
-        return False  # no such thing here, or not this host's to see
 
 
 def _ending(status: int) -> str:

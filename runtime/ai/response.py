@@ -27,7 +27,9 @@ class _Call:
 class Choice:
     """One choice as it grows: events in, deltas out, and the message that they add up to."""
 
-    def __init__(self, index: int, parser: ToolCallParser | None, *, has_logprobs: bool) -> None:
+    def __init__(
+        self, index: int, parser: ToolCallParser | None, *, has_logprobs: bool, is_stream: bool = False
+    ) -> None:
         self.index = index
         self.completion_tokens = 0
         self._parser = parser
@@ -35,6 +37,8 @@ class Choice:
         self._calls: dict[int, _Call] = {}
         self._end: Finished | None = None
         self._logprobs: list[Json] | None = [] if has_logprobs else None
+        self._is_stream = is_stream
+        """What was sent of them is not needed again: for a long answer these are a hundred thousand objects."""
         self._n_sent = 0
         """Log-probabilities already sent with a delta."""
 
@@ -116,7 +120,10 @@ class Choice:
         logprobs = None
         if self._logprobs is not None and self._n_sent < len(self._logprobs):
             logprobs = {"content": self._logprobs[self._n_sent :]}
-            self._n_sent = len(self._logprobs)
+            if self._is_stream:
+                self._logprobs = []
+            else:
+                self._n_sent = len(self._logprobs)
         return {"index": self.index, "delta": delta, "logprobs": logprobs, "finish_reason": None}
 
 

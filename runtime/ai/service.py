@@ -211,6 +211,7 @@ def _choices(request: ChatRequest) -> list[Choice]:
             i,
             ToolCallParser(limit) if request.can_call_tools else None,
             has_logprobs=request.logprobs is not None,
+            is_stream=request.is_stream,
         )
         for i in range(request.n)
     ]

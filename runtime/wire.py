@@ -433,7 +433,7 @@ class Decoder:
         self._plans = {kind.TYPE: _PLANS[kind] for kind in accept}
         self._buffer = bytearray()
         self.awaited = 0
-        """Bytes of the large payload that is on its way, all of them."""
+        """Bytes of the large AI call that is on its way, all of them."""
         self.toll_s = 0.0
         """CPU time that all frames so far have cost who made them, at the least."""
 
@@ -453,7 +453,7 @@ class Decoder:
                 raise WireError(f"{plan.kind.__name__}: {length} bytes announced, at most {most} are allowed")
             end = start + _HEADER.size + length
             if len(buffer) < end:
-                self.awaited = length if length > LARGE else 0
+                self.awaited = length if plan.is_raw and length > LARGE else 0
                 break
             self.toll_s += FRAME_S if plan.is_raw else FRAME_S + length * TEXT_BYTE_S
             if length > LARGE:

@@ -71,3 +71,15 @@ def test_a_message_over_the_limit_is_not_encoded() -> None:
         wire.encode(wire.Chunk(data=bytes(wire.CHUNK + 1)))
     with pytest.raises(WireError, match="a message may hold 65536 KB"):
         wire.encode(wire.AICall.of(1, None, {"x": "x" * wire.FRAME_LIMIT}))
+
+
+def test_of_a_large_call_on_its_way_the_size_is_known() -> None:
+    call = wire.encode(wire.AICall(1, bytes(wire.LARGE + 1)))
+    line = wire.encode(wire.Log(level="info", text="x" * (wire.LARGE + 1)))  # its reader has it at once
+    decoder = wire.Decoder(wire.FROM_ISOLATE)
+    assert decoder.feed(line[:-1]) == []
+    assert decoder.awaited == 0
+    assert len(decoder.feed(line[-1:] + call[:20])) == 1
+    assert decoder.awaited == wire.LARGE + 1
+    assert decoder.feed(call[20:] + call[:5]) == [wire.AICall(1, bytes(wire.LARGE + 1))]
+    assert decoder.awaited == 0

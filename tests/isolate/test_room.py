@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 from runtime import wire
+from runtime.isolate.isolate import Isolate
 from runtime.isolate.room import Claim, Room
 from tests.isolate.host import invoke_message, pool_of, run, until, write
 
@@ -79,11 +80,14 @@ def test_a_call_that_was_taken_makes_room(tmp_path: Path) -> None:
             isolates = [await pool.acquire() for _ in range(5)]
             for isolate in isolates:
                 await isolate.send(invoke_message(url="http://x/?mb=60"))
-            for isolate in isolates:
+
+            async def take(isolate: Isolate) -> None:
                 message = await isolate.receive()
                 assert isinstance(message, wire.AICall)
                 assert len(message.data) == 60 * MB
                 isolate.claim.let_go(len(message.data))
+
+            await asyncio.gather(*map(take, isolates))  # any of them may be the one that has to wait
             for isolate in isolates:
                 await isolate.aclose()
 

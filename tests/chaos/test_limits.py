@@ -68,7 +68,7 @@ from _attack import FETCH_CALL, frame, say
 def fetch(request):
     call = {"method": "POST", "url": request.url.query["to"], "headers": [], "has_body": True}
     say(frame(FETCH_CALL, json.dumps(call).encode(), call=1))
-    for _ in range(8):
+    for _ in range(400):  # more than the kernel takes for who does not read
         say(frame(43, bytes(64 * 1024), call=1))
     time.sleep(20)
 """,

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from runtime.addresses import CALLER, is_public
 from runtime.errors import AddressRefused, ConfigError, OutboundError
-from runtime.outbound import CALLER, Outbound, OutboundResponse, is_public
+from runtime.outbound import Outbound, OutboundResponse
 
 LOOPBACK = ("127.0.0.0/8",)
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"

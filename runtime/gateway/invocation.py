@@ -2,8 +2,7 @@
 
 A relay reads what the isolate says until its socket closes; beside it run a pump (the request's body, and whether the
 client is still there), a writer (the response), and a task for each AI call and subrequest. The relay owns them all:
-when it ends, nothing of the invocation is left, and its line is logged. An AI call of a function meets the model in
-`_answer_ai`, and nowhere else.
+when it ends, nothing of the invocation is left, and its line is logged.
 """
 
 from __future__ import annotations
@@ -14,17 +13,17 @@ from collections.abc import Coroutine
 from typing import Any
 
 from runtime import wire
-from runtime.ai.completion import Completion
+from runtime.addresses import CALLER
 from runtime.ai.service import Service
-from runtime.errors import AIError, EngineError, FunctionError, InvalidRequest, Outcome, Overloaded, WireError
-from runtime.gateway import bulk, report
+from runtime.errors import FunctionError, Outcome, WireError
+from runtime.gateway import report
 from runtime.gateway.admission import Full
+from runtime.gateway.ai_calls import AICalls
 from runtime.gateway.exchange import BadHead, Exchange
 from runtime.gateway.routes import Function
 from runtime.gateway.subrequests import Subrequests
 from runtime.isolate.pool import Isolate, IsolateUnavailable
 from runtime.isolate.streams import Window, cut
-from runtime.outbound import CALLER
 
 log = logging.getLogger("beira")
 LINE_COST = 32
@@ -48,10 +47,8 @@ class Invocation:
         self.outcome: Outcome | None = None
         self.tail: asyncio.Task[None] | None = None
         self._limits = function.settings.limits
-        self._service = service
         self._is_dev = is_dev
         self._detail = ""
-        self._stand_in: str | None = None
         self._begin = asyncio.get_running_loop().time()
         self._answered = asyncio.Event()
         self._body = Window()
@@ -62,9 +59,7 @@ class Invocation:
         self._ended: wire.End | None = None
         self._writer: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ai_calls: dict[int, asyncio.Task[None]] = {}
-        self._large: dict[int, int] = {}
-        """Bytes of those calls that are not accepted yet."""
+        self._ai_calls = AICalls(service, function.settings, exchange.request_id, self._say)
         self._subrequests = subrequests
         self._timer: asyncio.TimerHandle | None = None
         self._isolate: Isolate
@@ -104,8 +99,7 @@ class Invocation:
         self._arm(ABORT_GRACE_S)
         if self._writer is not None:
             self._writer.cancel()
-        for task in self._ai_calls.values():
-            task.cancel()
+        self._ai_calls.cancel()
         self._spawn(self._say(wire.Abort()))
 
     def end(self) -> None:
@@ -134,9 +128,9 @@ class Invocation:
             if self._timer is not None:
                 self._timer.cancel()
             self._subrequests.close()
-            for task in (*self._tasks, *self._ai_calls.values()):
+            for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, *self._ai_calls.values(), return_exceptions=True)
+            await asyncio.gather(*self._tasks, self._ai_calls.aclose(), return_exceptions=True)
             await self._isolate.aclose()
             self.function.admission.leave()
             self._answered.set()
@@ -150,7 +144,8 @@ class Invocation:
                 self.outcome = Outcome.OK
             else:
                 self.outcome = report.outcome_of(ended, self._limits)
-                self._detail = self._detail or self._isolate.reason or report.describe(ended)
+                detail = self._detail or self._ai_calls.fault or self._isolate.reason
+                self._detail = detail or report.describe(ended)
         if self.outcome not in (Outcome.OK, Outcome.CANCELED) and not self.exchange.is_started:
             await self._tell_failure(self.outcome, self._detail)
         return f" cpu_ms={ended.cpu_ms} rss_mb={ended.max_rss_kb // 1024}"
@@ -173,10 +168,9 @@ class Invocation:
             case wire.BodyCredit():
                 self._body.grant(message.size)
             case wire.AICall():
-                await self._start_ai(message)
+                await self._ai_calls.start(message, self._isolate)
             case wire.AICancel():
-                if (task := self._ai_calls.get(message.call)) is not None:
-                    task.cancel()
+                self._ai_calls.cancel(message.call)
             case wire.Log():
                 await self._write_log(message.level, message.text)
             case wire.Failure():
@@ -193,8 +187,8 @@ class Invocation:
         if self.exchange.is_started or self.outcome is not None:
             return
         extra = {"x-beira-request-id": self.exchange.request_id}
-        if self._stand_in is not None:
-            extra["x-beira-stand-in"] = self._stand_in
+        if self._ai_calls.stand_in is not None:
+            extra["x-beira-stand-in"] = self._ai_calls.stand_in
         try:
             await self.exchange.start(message.status, message.headers, extra)
         except BadHead as e:
@@ -268,57 +262,6 @@ class Invocation:
                 cut = "the log is cut here: its limit is reached"
                 report.function_line(self.function.name, self.exchange.request_id, "warning", cut)
 
-    async def _start_ai(self, call: wire.AICall) -> None:
-        number = call.call
-        if number in self._ai_calls:
-            raise WireError(f"AI call {number} is running already")
-        if len(self._ai_calls) >= self._limits.ai_calls:
-            self._isolate.claim.let_go(len(call.data))
-            error = Overloaded(f"at most {self._limits.ai_calls} AI calls may run at once in one invocation")
-            await self._say(wire.AIFailed(call=number, error=error.to_wire()))  # who does not read it waits
-            return
-        task = asyncio.create_task(self._answer_ai(number, call.data))
-        self._ai_calls[number], self._large[number] = task, len(call.data)
-        task.add_done_callback(lambda _: self._over(number))
-
-    def _over(self, number: int) -> None:
-        self._ai_calls.pop(number, None)
-        self._isolate.claim.let_go(self._large.pop(number, 0))  # it may have been canceled before it began
-
-    async def _answer_ai(self, number: int, data: bytes | bytearray) -> None:
-        accepted = self._accept(number, data)
-        del data  # tens of megabytes at times: an answer's whole time is too long to hold them
-        try:
-            completion = await accepted
-            self._stand_in = completion.stand_in or self._stand_in
-            try:
-                if not completion.is_stream:
-                    await self._say(wire.AIResult(call=number, value=await completion.result()))
-                    return
-                await self._say(wire.AIAccepted(call=number))
-                async for chunk in completion.chunks():
-                    await self._say(wire.AIChunk(call=number, value=chunk))
-                await self._say(wire.AIEnd(call=number))
-            finally:
-                await completion.aclose()
-        except AIError as e:
-            await self._say(wire.AIFailed(call=number, error=e.to_wire()))
-        except WireError as e:
-            self._detail = self._detail or str(e)
-            self._isolate.kill()
-        except Exception:
-            log.exception("[%s] an AI call failed in the host", self.exchange.request_id)
-            error = EngineError("the node failed to answer; its log says why")
-            await self._say(wire.AIFailed(call=number, error=error.to_wire()))
-
-    async def _accept(self, number: int, data: bytes | bytearray) -> Completion:
-        """Have the model's service take a call. Raises AIError, WireError."""
-        try:
-            model, inputs = await _asked(data)
-            return await self._service.run(inputs, model=model, caller=self.function.name)
-        finally:
-            self._isolate.claim.let_go(self._large.pop(number, 0))
-
     async def _fail(self, failure: wire.Failure) -> None:
         if self._has_failed:
             return
@@ -388,13 +331,3 @@ class Invocation:
     def _log(self, more: str) -> None:
         elapsed = asyncio.get_running_loop().time() - self._begin
         report.outcome_line(self.exchange, self.function.name, self.outcome or Outcome.CRASHED, elapsed, more)
-
-
-async def _asked(data: bytes | bytearray) -> tuple[str | None, dict[str, Any]]:
-    """Model and inputs of an AI call. Raises InvalidRequest, WireError."""
-    try:
-        return wire.AICall.read(await bulk.parse(data))
-    except bulk.TooLarge as e:
-        raise InvalidRequest(e.message.replace("the body", "inputs:")) from None
-    except InvalidRequest as e:  # an isolate's own code sends JSON: this came from something else
-        raise WireError(f"AICall: {e.message}") from None

@@ -1,35 +1,27 @@
-"""The host's side of one zygote: starts it, has it fork, hears who ended, ends it."""
+"""The host's side of one zygote: has it fork, hears who ended, looks after them."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from runtime import wire
 from runtime.config import FunctionSettings
 from runtime.errors import FunctionError, WireError
-from runtime.isolate.groups import Group, Groups
-from runtime.isolate.isolate import Exit, Isolate, cpu_clock
-from runtime.isolate.limits import ProcessLimits
-from runtime.isolate.outlet import Outlet
-from runtime.isolate.priority import ZYGOTE, Session, end_sooner
+from runtime.isolate.groups import Groups
+from runtime.isolate.isolate import Exit, Isolate
 from runtime.isolate.quota import FolderWatch, Holding
 from runtime.isolate.reaper import Reaper
 from runtime.isolate.room import Room
 from runtime.isolate.seccomp import Filter
 from runtime.isolate.strays import shares_memory, strays
-from runtime.isolate.tempdir import FILES, SPARE, TempRoot
-from runtime.isolate.threads import MOST, ThreadGuard
+from runtime.isolate.tempdir import FILES, TempRoot
+from runtime.isolate.threads import ThreadGuard
 from runtime.isolate.turns import Turns
-from runtime.isolate.zygote_settings import ZygoteSettings
+from runtime.isolate.zygote_process import ZygoteProcess
 
 START_WALL_S = 30.0
 """How long a module may take to load, whatever it waits for."""
@@ -39,12 +31,8 @@ FORK_CPU_MS = 50
 """More than a fork costs a zygote on a busy machine."""
 OWN_CPU_MS = 2_000
 """What a zygote may need for its own imports, on a busy machine, before the module's CPU time begins to count."""
-OVERHEAD_MB = 32
-"""What the kernel may hold for an isolate within its limits: page tables, pipes, sockets."""
 _TEXT, _WARNINGS = 64 * 1024, 16
 """The most characters of an import's failure or warning, and the most warnings, that are told of it."""
-_COMMAND = (sys.executable, "-X", "utf8", "-m", "runtime.isolate.zygote")
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 class Nursery:
@@ -72,14 +60,10 @@ class Nursery:
         self._turns = turns or Turns()
         self._room = Room()
         self._reaper = reaper
-        self._group: Group | None = None
         self._loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[None] = self._loop.create_future()
         self._decoder = wire.Decoder(wire.FROM_ZYGOTE)
-        self._process: subprocess.Popen[bytes]
-        self._session: Session
-        self._control: socket.socket
-        self._outlets: list[Outlet] = []
+        self._process: ZygoteProcess
         self._threads: ThreadGuard | None = None
         self._folders: FolderWatch | None = None
         self._is_dead = False
@@ -102,7 +86,10 @@ class Nursery:
 
     async def load(self) -> None:
         """Start the process and wait until the module is loaded, or is known not to load: `failure`."""
-        self._start()
+        self._process = ZygoteProcess(
+            self._function, self._temp, self._write_output, groups=self._groups, reaper=self._reaper
+        )
+        self._loop.add_reader(self._process.control, self._readable)
         limits = self._function.limits
         end = self._loop.time() + START_WALL_S
         try:
@@ -110,7 +97,7 @@ class Nursery:
                 await asyncio.wait([self._loaded], timeout=0.2)
                 if self._loaded.done():
                     break
-                if self._cpu_ms() > limits.startup_cpu_ms + OWN_CPU_MS:
+                if self._process.cpu_ms > limits.startup_cpu_ms + OWN_CPU_MS:
                     self._fail(f"the import took more than {limits.startup_cpu_ms} ms of CPU time")
                 elif self._loop.time() > end:
                     self._fail(f"the import was not done in {START_WALL_S:g} s")
@@ -126,7 +113,7 @@ class Nursery:
         if self.failure is not None:
             await self.aclose()
         else:
-            self._watch = self._loop.call_later(LOOK_S, self._look, self._cpu_ms(), set())
+            self._watch = self._loop.call_later(LOOK_S, self._look, self._process.cpu_ms, set())
             if not self._temp.is_bounded:
                 quota = self._temp.quota_mb * 2**20
                 self._folders = FolderWatch(self._holdings, self._end_holder, quota=quota, files=FILES)
@@ -136,7 +123,7 @@ class Nursery:
 
         What is in the session and no isolate twice in a row is a stray; once, it may be an isolate not yet told of.
         """
-        now_ms, forks = self._cpu_ms(), self._forks
+        now_ms, forks = self._process.cpu_ms, self._forks
         self._forks = 0
         what = ""
         if self._strays() & strays:
@@ -154,58 +141,6 @@ class Nursery:
     def _strays(self) -> set[int]:
         """Processes of the zygote's session that are no isolates."""
         return strays(self.pid, {isolate.pid for isolate in self.isolates.values()})
-
-    def _start(self) -> None:
-        function, limits = self._function, self._function.limits
-        settings = ZygoteSettings(
-            name=function.name,
-            path=str(function.path.resolve()),
-            parent=os.getpid(),
-            temp=str(self._temp.path),
-            limits=ProcessLimits(limits.cpu_ms, limits.memory_mb, limits.startup_cpu_ms),
-            uids=None if self._temp.uids is None else (self._temp.uids.start, len(self._temp.uids)),
-        )
-        with contextlib.ExitStack() as stack:
-            self._control, theirs = socket.socketpair()
-            stack.callback(theirs.close)
-            writers = []
-            for level in ("info", "error"):
-                reader, writer = os.pipe()
-                stack.callback(os.close, writer)
-                writers.append(writer)
-                self._outlets.append(Outlet(reader, level, self._write_output))
-            self._process = subprocess.Popen(
-                [*_COMMAND, str(theirs.fileno()), settings.to_json()],
-                stdin=subprocess.DEVNULL,
-                stdout=writers[0],
-                stderr=writers[1],
-                env={},
-                cwd=_ROOT,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
-        if self._reaper is not None:
-            self._reaper.add(self._process.pid)
-        end_sooner(self._process.pid, ZYGOTE)
-        self._session = Session(self._process.pid)
-        self._join_group()
-        self._control.setblocking(False)
-        self._loop.add_reader(self._control, self._readable)
-
-    def _join_group(self) -> None:
-        """Before anything of the function's is loaded: the interpreter takes longer to start."""
-        if not self._groups.are_there:
-            return
-        limits = self._function.limits
-        isolates = limits.concurrency + SPARE
-        memory = (isolates + 1) * (2 * limits.memory_mb + OVERHEAD_MB) * 2**20  # its data, and its folder's files
-        try:
-            self._group = self._groups.make(self._function.name, memory=memory, processes=isolates * MOST)
-            self._group.add(self._process.pid)
-        except ProcessLookupError:
-            pass  # it has died already, and that will be told
-        except OSError as e:
-            self._on_output(self._function.name, "warning", f"runs without a control group: {e}")
 
     def _write_output(self, level: str, text: str) -> None:
         """What nobody can say which invocation wrote; each that begins adds its share of the log."""
@@ -244,18 +179,20 @@ class Nursery:
                 return isolate
             isolate.add_end_callback(self._forget)
             try:
-                socket.send_fds(self._control, [wire.encode(wire.Fork(isolate=number, place=place))], [theirs.fileno()])
+                socket.send_fds(
+                    self._process.control, [wire.encode(wire.Fork(isolate=number, place=place))], [theirs.fileno()]
+                )
             except OSError:  # it is dead, or so stuck that its socket is full
                 isolate.ended(Exit(None, None))
                 self.end()
         return isolate
 
     def _put_behind(self, isolate: Isolate) -> None:
-        self._session.put_behind(isolate.number, isolate.pid)
+        self._process.session.put_behind(isolate.number, isolate.pid)
 
     def _drop(self, isolate: Isolate) -> None:
         self.isolates.pop(isolate.number, None)
-        self._session.forget(isolate.number)
+        self._process.session.forget(isolate.number)
 
     def _holdings(self) -> Iterator[Holding]:
         """Those of isolates that have begun; nobody else could have written anything."""
@@ -302,8 +239,8 @@ class Nursery:
     def _receive(self) -> bytes:
         """Until it has loaded, the descriptor of its threads may come too; later ones are dropped by the kernel."""
         if self._loaded.done() or self._threads is not None:
-            return self._control.recv(65536)
-        data, fds, _, _ = socket.recv_fds(self._control, 65536, 1)
+            return self._process.control.recv(65536)
+        data, fds, _, _ = socket.recv_fds(self._process.control, 65536, 1)
         if fds and Filter().can_ask:
             self._threads = ThreadGuard(fds[0])
         else:  # where the kernel asks nothing, this is some file of the function's
@@ -335,31 +272,17 @@ class Nursery:
         self._is_dead = True
         if self._watch is not None:
             self._watch.cancel()
-        self._loop.remove_reader(self._control)
-        self._control.close()
-        self._end = self._loop.create_task(self._reap())
+        self._loop.remove_reader(self._process.control)
+        self._process.control.close()
+        self._end = self._loop.create_task(self._finish())
 
-    async def _reap(self) -> None:
-        """The process is reaped here and nowhere else: until then its id, its session's too, is nobody else's."""
-        with contextlib.suppress(OSError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        pause = 0.001
-        while self._process.poll() is None:
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 0.05)
-        if self._reaper is not None:
-            self._reaper.remove(self._process.pid)
-        self._session.close()
-        if self._group is not None:
-            self._groups.end(self._group)
+    async def _finish(self) -> None:
+        ending = await self._process.end()
         if self._folders is not None:
             self._folders.close()
-        for outlet in self._outlets:
-            outlet.close()
         if self._threads is not None:
             self._threads.close()
-        status = self._process.returncode
-        self._fail(f"{self._function.path.name}: the process ended in the import ({_ending(status)})")
+        self._fail(f"{self._function.path.name}: the process ended in the import ({ending})")
         for isolate in list(self.isolates.values()):
             isolate.close_socket()
             isolate.ended(Exit(None, int(signal.SIGKILL)))
@@ -377,18 +300,3 @@ class Nursery:
         assert self._end is not None
         await asyncio.shield(self._end)
         await asyncio.gather(*self._cleaning)
-
-    def _cpu_ms(self) -> float:
-        try:
-            return time.clock_gettime(cpu_clock(self._process.pid)) * 1000
-        except (OSError, OverflowError, ValueError):
-            return 0.0
-
-
-def _ending(status: int) -> str:
-    if status >= 0:
-        return f"exit status {status}"
-    try:
-        return signal.Signals(-status).name
-    except ValueError:
-        return f"signal {-status}"

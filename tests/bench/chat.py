@@ -46,11 +46,13 @@ class Timeline:
         return [b - a for a, b in zip(self.pieces, self.pieces[1:], strict=False)]
 
 
-async def ask(port: int, messages: list[dict[str, Any]], max_tokens: int, timeline: Timeline | None = None) -> Timeline:
+async def ask(
+    port: int, messages: list[dict[str, Any]], max_tokens: int, timeline: Timeline | None = None, **more: Any
+) -> Timeline:
     """One streamed, greedy answer of exactly `max_tokens` tokens; `timeline` can be watched while it runs."""
     body = json.dumps(
         {"model": "bench", "messages": messages, "max_tokens": max_tokens, "temperature": 0, "ignore_eos": True,
-         "stream": True}
+         "stream": True, **more}
     ).encode()  # fmt: skip
     made = timeline or Timeline(0.0)
     made.begin = time.perf_counter()

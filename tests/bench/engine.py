@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
@@ -26,10 +26,13 @@ sys.path.insert(0, str(ROOT))
 from runtime.engine.budget import usable_cores  # noqa: E402
 from tests.bench.chat import Prompts, Timeline, ask  # noqa: E402
 from tests.bench.functions import machine  # noqa: E402
+from tests.bench.machine import Watch  # noqa: E402
 from tests.bench.overhead import overhead  # noqa: E402
 from tests.bench.servers import Files, Server, find_model, llama_server, ours  # noqa: E402
 
-TOKENS = 32
+TOKENS, MASKED = 32, 100
+DISTURBED, TRIES = 0.05, 4
+"""Share of the machine that others may take during a round, and how often one is measured for it."""
 SYSTEM_WORDS, PREFIX_WORDS = 300, 400
 Measure = Callable[[int, Prompts], Awaitable[float]]
 """Port of a server and a source of prompts → a figure."""
@@ -83,9 +86,33 @@ async def first_token_seen_image(port: int, prompts: Prompts) -> float:
     return (await ask(port, prompts.about(picture, 12), 2)).first
 
 
+FORM: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "size": {"type": "integer"},
+        "kind": {"enum": ["river", "stone", "copper"]},
+        "tags": {"type": "array", "items": {"type": "string", "maxLength": 20}},
+    },
+    "required": ["name", "size", "kind", "tags"],
+    "additionalProperties": False,
+}
+
+
+async def masked(port: int, prompts: Prompts) -> float:
+    """Median gap of an answer that keeps a form, against that of a free one of as many tokens."""
+    form = {"type": "array", "items": FORM, "minItems": 1000}
+    format_ = {"type": "json_schema", "json_schema": {"name": "list", "schema": form}}
+    free = await ask(port, prompts.chat(20), MASKED)
+    bound = await ask(port, prompts.chat(20), MASKED, response_format=format_)
+    return statistics.median(bound.gaps) / statistics.median(free.gaps)
+
+
 async def worst_gap(port: int, prompts: Prompts) -> float:
     """p99 gap of a text stream from the arrival of a 640 x 480 image to the image's first token, against its median
     gap alone before that."""
+    # made before: whoever draws a picture here reads no pieces meanwhile
+    pictured = prompts.about(prompts.picture(640, 480), 10)
     text = Timeline(0.0)
     stream = asyncio.create_task(ask(port, prompts.chat(20), 2000, text))
     try:
@@ -95,7 +122,7 @@ async def worst_gap(port: int, prompts: Prompts) -> float:
                 stream.result()
         alone = statistics.median(text.gaps)
         begin = len(text.gaps)
-        await ask(port, prompts.about(prompts.picture(640, 480), 10), 2)
+        await ask(port, pictured, 2)
         # the gap that is open now counts too: a stream that stands still has no pieces
         seen = len(text.pieces)
         while len(text.pieces) == seen and not stream.done():  # noqa: ASYNC110
@@ -118,6 +145,7 @@ CASES = (
     Case("first token, new image 448x448", "s", "≤", 0.6, first_token_new_image),
     Case("first token, seen image, other text", "s", "≤", 0.4, first_token_seen_image),
     Case("text's p99 gap beside an image / alone", "x", "≤", 3.0, worst_gap, is_own=True),
+    Case("a token under a JSON schema / free", "x", "≤", 1.15, masked, is_own=True),
 )
 
 
@@ -150,6 +178,17 @@ async def within(figure: Awaitable[float], seconds: float) -> float:
         return await figure
 
 
+def undisturbed(case: Case, port: int, prompts: Prompts, seconds: float) -> float:
+    """The figure; measured again, a few times at most, where other processes took much of the machine meanwhile."""
+    tried: list[tuple[float, float]] = []
+    while True:
+        watch = Watch()
+        figure = asyncio.run(within(case.measure(port, prompts), seconds))
+        tried.append((watch.share, figure))
+        if tried[-1][0] <= DISTURBED or len(tried) == TRIES:
+            return min(tried)[1]
+
+
 async def warm_up(found: list[Server]) -> None:
     for server in found:
         await ask(server.port, Prompts(0).chat(100), 8)
@@ -176,7 +215,7 @@ def run(size: str, rounds: int, only: str, threads: int, seconds: float) -> None
                     # who goes first changes: what disturbs the machine disturbs both alike
                     for i in range(len(found)) if turn % 2 == 0 else reversed(range(len(found))):
                         prompts = Prompts(1000 * number + turn + 1)
-                        figures[i].append(asyncio.run(within(case.measure(found[i].port, prompts), seconds)))
+                        figures[i].append(undisturbed(case, found[i].port, prompts, seconds))
             except (TimeoutError, RuntimeError, OSError) as e:
                 # one line is lost, the others are not
                 print(f"{case.name:40}  {found[i].name}: {e or f'not within {seconds:g} s'}"[:160], flush=True)

@@ -1,0 +1,79 @@
+"""How far a projector's embeddings may turn before answers change: where the optimiser's bound on cosine is from.
+
+usage: python tests/bench/fidelity.py [EXAMPLES]
+The embedded model answers its evaluation's questions about pictures with its projector as it is, with the optimised
+one, and with noise added to every embedding until it has a given cosine similarity to what it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / "models" / "beira-tiny"
+sys.path[:0] = [str(ROOT), str(RECIPE)]
+
+import evaluate  # noqa: E402
+
+from runtime.engine.fidelity import cosines, drawing  # noqa: E402
+from runtime.engine.llama import Floats, Model  # noqa: E402
+from runtime.engine.optimize import optimize  # noqa: E402
+from runtime.engine.projector import Projector  # noqa: E402
+
+TASKS = ["describe", "colour", "kind", "count", "relation", "yes/no", "read", "ground"]
+LEVELS = (0.999, 0.99, 0.98, 0.95, 0.9, 0.8, 0.5)
+
+
+def turned(rows: Floats, cosine: float) -> Floats:
+    """Each row with noise at right angles to it, as long as it was."""
+    noise = np.random.default_rng(0).standard_normal(rows.shape)
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    noise -= (noise * unit).sum(axis=1, keepdims=True) * unit
+    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+    made = (cosine * unit + np.sqrt(1 - cosine**2) * noise) * np.linalg.norm(rows, axis=1, keepdims=True)
+    return made.astype(np.float32)
+
+
+def answers(folder: Path, count: int) -> tuple[list[Any], float]:
+    """What is said, and the score."""
+    answered = asyncio.run(evaluate.evaluate(folder, TASKS, count, True))
+    return [message["content"] for _, message, _ in answered], sum(s for _, _, s in answered) / len(answered)
+
+
+def main(count: int) -> None:
+    encode = Projector.encode
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copy(RECIPE / "beira-tiny.gguf", folder)
+        optimize(RECIPE / "beira-tiny-mmproj.gguf", folder / "beira-tiny-mmproj.gguf")
+        model = Model(RECIPE / "beira-tiny.gguf", gpu_layers=0)
+        rows = []
+        for path in (RECIPE, folder):
+            projector = Projector(path / "beira-tiny-mmproj.gguf", model, threads=1, max_tokens=1024, use_gpu=False)
+            rows.append(encode(projector, 448, 448, drawing(448)))
+            projector.close()
+        model.close()
+        cosine = cosines(*rows)
+        expected, score = answers(RECIPE, count)
+        print(f"{len(expected)} answers, score {score:.3f}")
+        said, score = answers(folder, count)
+        changed = sum(a != b for a, b in zip(expected, said, strict=True))
+        print(
+            f"optimised (cosine {cosine.mean():.5f}, lowest {cosine.min():.5f}): {changed} changed, score {score:.3f}"
+        )
+    for level in LEVELS:
+        Projector.encode = lambda self, *given, c=level: turned(encode(self, *given), c)  # type: ignore[method-assign, misc]
+        said, score = answers(RECIPE, count)
+        changed = sum(a != b for a, b in zip(expected, said, strict=True))
+        print(f"noise to a cosine of {level}: {changed} changed, score {score:.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)

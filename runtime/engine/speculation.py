@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
+from functools import lru_cache
 from statistics import median
 from typing import Protocol
 
@@ -31,6 +32,8 @@ STALE = 500
 ROW = 4
 """Rows of a batch that llama.cpp's kernels compute together: batches with drafts come in whole ones of these."""
 MOST_ROWS = 16
+HOPELESS = 0.05
+"""A likelihood whose longest draft promises less than `MARGIN` asks for."""
 MARGIN, WORTH_TRYING = 1.05, 1.25
 """How many times the tokens a second drafting must promise; and how many times the tokens, where the time that a batch
 of so many rows takes is not known yet."""
@@ -136,8 +139,12 @@ class Speculator:
         """A draft for each of the decoding sequences, most often an empty one."""
         if not self._longest:
             return [()] * len(sequences)
-        guesses = [s.drafter.guess(s.tokens, min(self._longest, s.n_left - 1)) for s in sequences]
         likelihoods = [s.drafter.likelihood for s in sequences]
+        is_hopeless = max(likelihoods, default=0.0) < HOPELESS
+        longest = 1 if is_hopeless else self._longest  # one is compared with what comes
+        guesses = [s.drafter.guess(s.tokens, min(longest, s.n_left - 1)) for s in sequences]
+        if is_hopeless:
+            return [()] * len(sequences)
         lengths = self._lengths([len(guess) for guess in guesses], likelihoods)
         return [guess[:length] for guess, length in zip(guesses, lengths, strict=True)]
 
@@ -153,16 +160,16 @@ class Speculator:
             return best  # the first is measured before anything else is tried
         pace = n / alone * MARGIN
         for size in self._sizes:
-            lengths, gain = _share(size - n, most, likelihoods)
+            lengths, gain = _share(size - n, tuple(most), tuple(round(each, 2) for each in likelihoods))
             rows = n + sum(lengths)
             if _whole(rows) != size or rows == n:
                 continue  # nothing to fill it with
             seconds = self._costs.of(size)
             if seconds is None:
                 if n + gain >= n * WORTH_TRYING:
-                    return lengths
+                    return list(lengths)
             elif (n + gain) / seconds > pace:
-                best, pace = lengths, (n + gain) / seconds
+                best, pace = list(lengths), (n + gain) / seconds
         return best
 
 
@@ -170,7 +177,8 @@ def _whole(rows: int) -> int:
     return -(-rows // ROW) * ROW
 
 
-def _share(rows: int, most: list[int], likelihoods: list[float]) -> tuple[list[int], float]:
+@lru_cache(256)
+def _share(rows: int, most: tuple[int, ...], likelihoods: tuple[float, ...]) -> tuple[tuple[int, ...], float]:
     """Rows go to the likeliest tokens: how many each sequence gets, and how many tokens they promise in all."""
     lengths = [0] * len(most)
     chances = [likelihood if n else 0.0 for n, likelihood in zip(most, likelihoods, strict=True)]
@@ -182,4 +190,4 @@ def _share(rows: int, most: list[int], likelihoods: list[float]) -> tuple[list[i
         gain += chances[i]
         lengths[i] += 1
         chances[i] = chances[i] * likelihoods[i] if lengths[i] < most[i] else 0.0
-    return lengths, gain
+    return tuple(lengths), gain

@@ -9,7 +9,7 @@ import pytest
 
 from runtime.engine.engine import Engine
 from runtime.engine.request import Part, Text
-from runtime.engine.speculation import ENOUGH, INDEXED, STALE, Drafter, Speculator
+from runtime.engine.speculation import ENOUGH, HOPELESS, INDEXED, STALE, Drafter, Speculator
 from tests.engine.helpers import chat, generate, small_engine, start
 
 REPEATS = [1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3]
@@ -110,6 +110,17 @@ def test_nothing_is_drafted_that_could_not_be_sent() -> None:
     sequence.drafter.likelihood = 0.9
     rows = run(Speculator(), [sequence], {1: 1.0, 4: 1.1, 8: 1.2}, 20)
     assert max(rows) == 1 + 2
+
+
+def test_hopeless_guesses_are_compared_until_there_is_hope_again() -> None:
+    sequence = Fake()
+    sequence.drafter.likelihood = HOPELESS / 2
+    speculator = Speculator()
+    assert set(run(speculator, [sequence], {1: 1.0, 4: 1.0, 8: 1.0}, 20)) == {1}
+    for _ in range(20):
+        speculator.plan([sequence])
+        sequence.drafter.compare(4)
+    assert run(speculator, [sequence], {1: 1.0, 4: 1.0, 8: 1.0}, 20)[-1] == 8
 
 
 def test_it_can_be_switched_off() -> None:

@@ -61,6 +61,41 @@ def test_the_least_recently_used_leaves_first() -> None:
     cache.check()
 
 
+def one_shot(cache: Cache, tokens: list[int]) -> None:
+    cache.keep(opened(cache, tokens), tokens)
+    cache.expire()
+    cache.check()
+
+
+def test_what_is_never_used_again_leaves_soon() -> None:
+    cache = Cache(10_000, slots=1, residents=50, worth=200)
+    for i in range(100):
+        one_shot(cache, [1000 + i] * 10)
+    assert cache.reuse < 0.05
+    assert cache.n_residents == 2, "the last one, and one that is 10 rows old: 0.05 x 200 rows"
+
+
+def test_what_is_used_again_stays() -> None:
+    cache = Cache(10_000, slots=1, residents=50, worth=200)
+    chats = [[1000 + i] * 10 for i in range(4)]
+    for turn in range(20):
+        for chat in chats:
+            before = cache.used
+            one_shot(cache, chat)
+            assert cache.used == before + (10 if not turn else 1)
+            chat.append(turn)
+    assert cache.reuse > 0.9
+    assert cache.n_residents == 4
+
+
+def test_time_alone_drops_nothing() -> None:
+    cache = Cache(100, slots=1, residents=2, worth=10)
+    one_shot(cache, [1, 2, 3])
+    for _ in range(10):
+        cache.expire()
+    assert cache.n_residents == 1
+
+
 def test_eviction_frees_only_what_nobody_else_holds() -> None:
     cache = Cache(100, slots=2, residents=2)
     cache.keep(opened(cache, [1, 2, 3]), [1, 2, 3])

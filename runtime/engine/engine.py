@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from runtime.config import EngineSettings
-from runtime.engine.llama import ABORTED, AbortFlag, ImageBatch, TextBatch
+from runtime.engine.llama import ABORTED, AbortFlag, EmbeddingBatch, TextBatch
 from runtime.engine.loading import LoadedModel
 from runtime.engine.request import Image, Part, Prompt, SamplingParams, Sink, Ticket, TokenMask
 from runtime.engine.runner import Runner
@@ -98,6 +98,8 @@ class Engine:
             self._loaded.context,
             self._encoder or NoImages(),
             self._decode,
+            threads=self._threads,
+            rows=self._loaded.token_rows(),
             cells=self._loaded.cells,
             max_sequences=settings.max_sequences,
             speculator=Speculator(longest=settings.draft_tokens, rows=self._loaded.outputs),
@@ -231,21 +233,22 @@ class Engine:
         self._inbox.append(lambda runner: runner.deliver(key, result))
         self._wake.set()
 
-    def _decode(self, batch: TextBatch | ImageBatch, long: set[Request]) -> int:
+    def _decode(self, batch: TextBatch | EmbeddingBatch, long: set[Request]) -> int:
         """One llama_decode; cancelling a request of `long` stops it."""
-        context, threads = self._loaded.context, self._loaded.threads
         with self._lock:
             if self._is_closing or not self._canceled.isdisjoint(long):
                 return ABORTED
             self._abort.clear()
             self._stoppable = long
         try:
-            is_busy = self._encoder is not None and self._encoder.is_busy
-            context.set_threads(threads.text_beside_vision if is_busy else threads.text)
-            return context.decode(batch)
+            return self._loaded.context.decode(batch)
         finally:
             with self._lock:
                 self._stoppable = set()
+
+    def _threads(self) -> int:
+        is_busy = self._encoder is not None and self._encoder.is_busy
+        return self._loaded.threads.text_beside_vision if is_busy else self._loaded.threads.text
 
     def _work(self) -> None:
         try:

@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 import sys
 import types
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ CONTROL, USER_DEFINED = 1 << 3, 1 << 4
 KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8}
 
 Floats = NDArray[np.float32]
+Ints = NDArray[np.int32]
 
 
 def _bindings() -> tuple[Any, Any]:
@@ -196,14 +197,14 @@ class Context:
         self.model = model
         self.cells: int = c.llama_n_ctx(self.pointer)
         self._memory = c.llama_get_memory(self.pointer)
-        self._threads = threads
+        self.threads = threads
 
     def set_threads(self, threads: int) -> None:
-        if threads != self._threads:
+        if threads != self.threads:
             c.llama_set_n_threads(self.pointer, threads, threads)
-            self._threads = threads
+            self.threads = threads
 
-    def decode(self, batch: TextBatch | ImageBatch) -> int:
+    def decode(self, batch: TextBatch | EmbeddingBatch) -> int:
         return int(c.llama_decode(self.pointer, batch.struct))
 
     def logits(self, index: int) -> Floats:
@@ -265,26 +266,53 @@ class TextBatch:
         return int(end)
 
 
-class ImageBatch:
-    """A run of one image's embeddings, for one sequence; M-RoPE positions, section by section: t, y, x, 0."""
+class EmbeddingBatch:
+    """A batch of embeddings: slices of images, and text beside them. M-RoPE positions by section: t, y, x, 0."""
 
-    def __init__(
-        self, sequence: int, rows: Floats, shape: ImageShape, start: int, position: int, *, output: bool
-    ) -> None:
-        n = len(rows)
-        self._rows = np.ascontiguousarray(rows, dtype=np.float32)
-        index = np.arange(start, start + n, dtype=np.int32)
-        positions = np.zeros((4, n), dtype=np.int32)
+    def __init__(self) -> None:
+        self._rows: list[Floats] = []
+        self._positions: list[Ints] = []
+        self._ids: list[int] = []
+        self._outputs = bytearray()
+
+    def add_text(self, sequence: int, rows: Floats, position: int, *, outputs: int) -> int:
+        """Append tokens' embeddings at consecutive positions, the last `outputs` with logits; returns the index after
+        them."""
+        positions = np.zeros((4, len(rows)), dtype=np.int32)
+        positions[:3] = np.arange(position, position + len(rows))
+        return self._add(sequence, rows, positions, outputs)
+
+    def add_image(
+        self, sequence: int, rows: Floats, shape: ImageShape, start: int, position: int, *, outputs: int
+    ) -> int:
+        """Append an image's embeddings from `start` on; `position` is where the image begins."""
+        index = np.arange(start, start + len(rows), dtype=np.int32)
+        positions = np.zeros((4, len(rows)), dtype=np.int32)
         positions[0] = position
         positions[1] = position + index // shape.columns
         positions[2] = position + index % shape.columns
-        self._positions = (c.llama_pos * (4 * n)).from_buffer(positions)
-        self._ids = (c.llama_seq_id * n)(*[sequence] * n)
-        self._outputs = (ctypes.c_byte * n)()
-        self._outputs[n - 1] = int(output)
-        self.struct = _batch(n, self._positions, self._ids, self._outputs)
-        self.struct.embd = self._rows.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-        self.struct.n_tokens = n
+        return self._add(sequence, rows, positions, outputs)
+
+    def _add(self, sequence: int, rows: Floats, positions: Ints, outputs: int) -> int:
+        self._rows.append(rows)
+        self._positions.append(positions)
+        self._ids += [sequence] * len(rows)
+        self._outputs += bytes(len(rows) - outputs) + b"\1" * outputs
+        return len(self._ids)
+
+    @cached_property
+    def struct(self) -> Any:
+        """What llama.cpp takes; nothing can be added any more."""
+        n = len(self._ids)
+        rows = np.ascontiguousarray(np.concatenate(self._rows), dtype=np.float32)
+        positions = (c.llama_pos * (4 * n)).from_buffer(np.ascontiguousarray(np.concatenate(self._positions, axis=1)))
+        ids = (c.llama_seq_id * n)(*self._ids)
+        outputs = (ctypes.c_byte * n).from_buffer(self._outputs)
+        struct = _batch(n, positions, ids, outputs)
+        struct.embd = rows.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        self._kept = rows, positions, ids, outputs  # llama.cpp has only their addresses
+        struct.n_tokens = n
+        return struct
 
 
 def _batch(capacity: int, positions: Any, ids: Any, outputs: Any) -> Any:

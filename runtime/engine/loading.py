@@ -11,6 +11,7 @@ from runtime.engine.budget import MemoryPlan, Threads, available_memory, usable_
 from runtime.engine.llama import AbortFlag, Context, Model
 from runtime.engine.optimize import preferred
 from runtime.engine.projector import Projector
+from runtime.engine.token_rows import TokenRows
 from runtime.engine.tokenize import Tokenizer
 from runtime.engine.vision import EmbeddingCache
 from runtime.errors import ConfigError
@@ -57,6 +58,16 @@ class LoadedModel:
         assert self.vision is not None
         name = _fingerprint(self.vision.path, settings.image_max_tokens)
         return EmbeddingCache(settings.image_cache_mb << 20, settings.image_cache_dir, model=name)
+
+    def token_rows(self) -> TokenRows | None:
+        """What lets text be computed together with images; None where the weights lie in several files."""
+        if self.vision is None:
+            return None
+        try:
+            return TokenRows(self.model.path, self.model.n_vocab, self.model.n_embd)
+        except KeyError as e:
+            log.warning("%s: text and images are computed apart: %s", self.model.path, e)
+            return None
 
     def close_context(self) -> None:
         self.context.close()

@@ -12,13 +12,15 @@ from collections.abc import Callable
 from runtime.engine import llama
 from runtime.engine.cache import Cache, Operation, Share
 from runtime.engine.detokenize import Detokenizer, Emission
-from runtime.engine.llama import ABORTED, MAX_SEQUENCE_IDS, NO_ROOM, OK, Context, ImageBatch, Model, TextBatch
+from runtime.engine.llama import ABORTED, MAX_SEQUENCE_IDS, NO_ROOM, OK, Context, EmbeddingBatch, Model, TextBatch
 from runtime.engine.loading import BATCH
+from runtime.engine.pace import Pace
 from runtime.engine.request import Failed, Finished, FinishReason, Piece, Started
 from runtime.engine.sampling import Sampled, Sampler, seed_of, temperature_of
-from runtime.engine.scheduler import Images, Scheduler, Slice
-from runtime.engine.sequence import ImageSpan, Request, Sequence
+from runtime.engine.scheduler import Images, Scheduler, Slice, Step
+from runtime.engine.sequence import Request, Sequence
 from runtime.engine.speculation import Speculator
+from runtime.engine.token_rows import TokenRows
 from runtime.errors import AIError, EngineError
 
 log = logging.getLogger(__name__)
@@ -26,24 +28,21 @@ log = logging.getLogger(__name__)
 RESIDENTS = 64
 LONG = 8
 """Tokens of one sequence in a batch from which on a cancel stops the batch, instead of waiting for its end."""
-FIRST_SLICE, SMALLEST_SLICE, SMALLEST_IMAGE_SLICE = 64, 16, 8
-"""Tokens: before anything is measured (and while no stream runs, at least), and beside streams at least."""
-ROWS = 4
-"""Tokens that llama.cpp's kernels for quantised weights compute together; what is left over is computed one by one."""
-SLICE_SECONDS, SLICE_SECONDS_ALONE = 0.1, 2.0
-"""How long a slice of prefill may take: beside streams (or as long as their own step), while there are none."""
 
 
 class Runner:
-    """The state of all requests; `decode(batch, long)` runs one decode that a cancel of one of `long` may stop."""
+    """The state of all requests; `decode(batch, long)` runs one decode that a cancel of one of `long` may stop,
+    `threads()` says how many threads compute it. Without `rows` text and images are computed apart."""
 
     def __init__(
         self,
         model: Model,
         context: Context,
         images: Images,
-        decode: Callable[[TextBatch | ImageBatch, set[Request]], int],
+        decode: Callable[[TextBatch | EmbeddingBatch, set[Request]], int],
         *,
+        threads: Callable[[], int],
+        rows: TokenRows | None,
         cells: int,
         max_sequences: int,
         speculator: Speculator,
@@ -60,12 +59,12 @@ class Runner:
         self._model = model
         self._context = context
         self._decode = decode
+        self._threads = threads
+        self._rows = rows
         self._batch = TextBatch(BATCH)
         self._requests: dict[Request, None] = {}
         self._pieces: dict[int, bytes] = {}
-        self._seconds_per_token: float | None = None
-        self._pace = 0.0
-        """Seconds that a step takes which only decodes."""
+        self._pace = Pace(BATCH)
         self._is_checked = True
 
     @property
@@ -120,14 +119,20 @@ class Runner:
 
     def step(self) -> bool:
         """False: there is nothing to do until a message comes."""
-        step = self.scheduler.schedule(*self._budget())
+        self._context.set_threads(self._threads())
+        load = self.scheduler.load()
+        budget = self._pace.budget(self._context.threads, load.streams, load.behind, load.pending)
+        step = self.scheduler.schedule(budget)
         if step.is_empty:
             return False
         self._is_checked = False
-        if step.text:
-            self._run_text(step.text)
-        if step.image is not None and not step.image[0].sequence.request.is_closed:
-            self._run_image(*step.image)
+        if step.image is None or self._rows is not None:
+            self._run(step)
+        else:
+            if step.text:
+                self._run(Step(step.text))
+            if not step.image[0].sequence.request.is_closed:
+                self._run(Step(image=step.image))
         self._flush()
         return True
 
@@ -162,28 +167,37 @@ class Runner:
         self.scheduler.preemptions = preemptions
         self._context.clear()
 
-    def _run_text(self, pieces: tuple[Slice, ...]) -> None:
+    def _run(self, step: Step) -> None:
+        """One batch, then a token for each sequence that has no more to compute."""
+        batch, ends = self._with_image(step) if step.image is not None else self._text_only(step)
+        if not self._compute(batch, step.pieces):
+            return
+        for piece, end in zip(step.pieces, ends, strict=True):
+            if piece.samples and not piece.sequence.request.is_closed:
+                self._sample(piece, end - piece.outputs)
+
+    def _text_only(self, step: Step) -> tuple[TextBatch, list[int]]:
+        """The batch, and where in it each piece ends."""
         self._batch.clear()
-        rows: list[int] = []
-        for piece in pieces:
-            s = piece.sequence
-            outputs = len(piece.draft) + piece.samples
-            end = self._batch.add(s.slot, piece.tokens, s.prompt.position(piece.start), outputs=outputs)
-            rows.append(end - outputs)
-        if self._compute(self._batch, pieces):
-            for piece, row in zip(pieces, rows, strict=True):
-                if piece.samples and not piece.sequence.request.is_closed:
-                    self._sample(piece, row)
+        return self._batch, [
+            self._batch.add(p.sequence.slot, p.tokens, p.sequence.prompt.position(p.start), outputs=p.outputs)
+            for p in step.text
+        ]
 
-    def _run_image(self, piece: Slice, span: ImageSpan) -> None:
-        s = piece.sequence
-        start = piece.start - span.start
-        rows = s.embeddings[span.image.key][start : start + piece.end - piece.start]
-        batch = ImageBatch(s.slot, rows, span.shape, start, span.position, output=piece.samples)
-        if self._compute(batch, (piece,)) and piece.samples:
-            self._sample(piece, piece.end - piece.start - 1)
+    def _with_image(self, step: Step) -> tuple[EmbeddingBatch, list[int]]:
+        assert step.image is not None
+        batch, ends = EmbeddingBatch(), []
+        for p in step.text:
+            assert self._rows is not None
+            rows, position = self._rows.of(p.tokens), p.sequence.prompt.position(p.start)
+            ends.append(batch.add_text(p.sequence.slot, rows, position, outputs=p.outputs))
+        p, span = step.image
+        start = p.start - span.start
+        rows = p.sequence.embeddings[span.image.key][start : start + p.end - p.start]
+        ends.append(batch.add_image(p.sequence.slot, rows, span.shape, start, span.position, outputs=p.outputs))
+        return batch, ends
 
-    def _compute(self, batch: TextBatch | ImageBatch, pieces: tuple[Slice, ...]) -> bool:
+    def _compute(self, batch: TextBatch | EmbeddingBatch, pieces: tuple[Slice, ...]) -> bool:
         self._apply()
         long = {p.sequence.request for p in pieces if p.end - p.start >= LONG}
         began = time.perf_counter()
@@ -333,35 +347,10 @@ class Runner:
             piece = self._pieces[token] = self._model.piece(token)
         return piece
 
-    def _budget(self) -> tuple[int, int]:
-        """Tokens of prefill for the next step: of text, and of an image, whose slice is a decode of its own and may
-        take no longer than a step of the streams beside it."""
-        if self._seconds_per_token is None:
-            return FIRST_SLICE, FIRST_SLICE
-        streams = sum(s.n_computed >= s.n_prompt for s in self.scheduler.running)
-        if not streams:
-            tokens = self._tokens(SLICE_SECONDS_ALONE, FIRST_SLICE)
-            return tokens, tokens
-        # where more wait for their first token than for their next one, less waiting in all is a longer slice
-        behind = len(self.scheduler.running) - streams
-        seconds = max(SLICE_SECONDS, self._pace) * max(1.0, behind / streams)
-        # with the streams' own tokens a whole number of rows: 17 tokens take a third longer than 16
-        text = self._tokens(min(seconds, SLICE_SECONDS_ALONE), SMALLEST_SLICE) - streams % ROWS
-        return text, self._tokens(self._pace, SMALLEST_IMAGE_SLICE) if self._pace else text
-
-    def _tokens(self, seconds: float, least: int) -> int:
-        """What fits in this time. A power of two: fewer batch shapes, so fewer ways to round."""
-        assert self._seconds_per_token is not None
-        tokens = seconds / self._seconds_per_token
-        return BATCH if tokens >= BATCH else max(least, 1 << max(0, int(tokens).bit_length() - 1))
-
     def _measure(self, seconds: float, pieces: tuple[Slice, ...]) -> None:
-        sizes = [p.end - p.start for p in pieces]
-        if all(p.samples and p.end - p.start == 1 + len(p.draft) for p in pieces):
-            self._pace = 0.7 * self._pace + 0.3 * seconds if self._pace else seconds
-            self._speculator.measured(len(sizes), sum(sizes), seconds)
-        if max(sizes) < SMALLEST_SLICE:
-            return
-        each = seconds / sum(sizes)
-        before = self._seconds_per_token
-        self._seconds_per_token = each if before is None else 0.7 * before + 0.3 * each
+        rows = sum(p.end - p.start for p in pieces)
+        decoding = sum(p.is_decoding for p in pieces)
+        if decoding == len(pieces):
+            self._speculator.measured(decoding, rows, seconds)
+        if not any(p.draft for p in pieces):
+            self._pace.measured(self._context.threads, decoding, rows - decoding, seconds)

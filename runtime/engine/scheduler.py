@@ -1,7 +1,7 @@
 """Who computes what in the next step: admission, fairness, cells, preemption. Never sees a tensor.
 
-A step computes at most one batch of tokens (every decoding sequence first, then a slice of waiting prompts) and one
-slice of image embeddings. Decoding is prefill of one token: each sequence has tokens and a count of those computed.
+A step computes at most one batch: every decoding sequence first, then a slice of waiting prompts, of which one may be
+a slice of image embeddings. Decoding is prefill of one token: each sequence has tokens and a count of those computed.
 """
 
 from __future__ import annotations
@@ -55,8 +55,23 @@ class Slice:
         return [*self.sequence.tokens[self.start : self.end], *self.draft]
 
     @property
-    def is_draft(self) -> bool:
-        return bool(self.draft)
+    def outputs(self) -> int:
+        """Entries of it, the last ones, whose logits are needed."""
+        return len(self.draft) + self.samples
+
+    @property
+    def is_decoding(self) -> bool:
+        """One token, and guesses at those after it."""
+        return self.samples and self.end - self.start == 1 + len(self.draft)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """`streams` decode, `behind` wait for their first token, with `pending` tokens to compute in all."""
+
+    streams: int
+    behind: int
+    pending: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,10 @@ class Step:
 
     text: tuple[Slice, ...] = ()
     image: tuple[Slice, ImageSpan] | None = None
+
+    @property
+    def pieces(self) -> tuple[Slice, ...]:
+        return self.text if self.image is None else (*self.text, self.image[0])
 
     @property
     def is_empty(self) -> bool:
@@ -144,27 +163,37 @@ class Scheduler:
     def wanting(self, key: str) -> list[Sequence]:
         return [s for s in [*self.running, *self.waiting] if key in s.wanted]
 
-    def schedule(self, budget: int, image_budget: int | None = None) -> Step:
-        """The next step, with at most `budget` tokens of prefill and `image_budget` (None: as many) of an image."""
+    def load(self) -> Load:
+        """Who runs and who waits once those who can be are admitted."""
+        self.cache.expire()
+        self._admit()
+        waiting = [s for s in self.running if not _is_decoding(s) and not s.is_blocked()]
+        streams = sum(map(_is_decoding, self.running))
+        return Load(streams, len(waiting), sum(s.n_pending for s in waiting))
+
+    def schedule(self, budget: int) -> Step:
+        """The next step, with at most `budget` tokens of prefill: text's and an image's, half each where both wait."""
         self._admit()
         self._make_room()
         text = [_slice(s, len(s.tokens)) for s in self.running if _is_decoding(s)]
         image: tuple[Slice, ImageSpan] | None = None
         planned = n_decoding = len(text)
-        budget_text = min(budget, self._batch - planned)
-        budget_image = min(budget if image_budget is None else image_budget, self._batch)
-        for sequence in sorted(self.running, key=lambda s: s.arrival):
+        budget = min(budget, self._batch - planned)
+        waiting = [s for s in self.running if not _is_decoding(s) and not s.is_blocked()]
+        most = budget - budget // 2 if len({s.pending_image() is None for s in waiting}) == 2 else budget
+        left_image, left_text = most, budget
+        for sequence in sorted(waiting, key=lambda s: (s.pending_image() is None, s.arrival)):
             span = sequence.pending_image()
-            if _is_decoding(sequence) or sequence.is_blocked() or (span and image):
+            if span and image:
                 continue
-            end, most = (_run_end(sequence), budget_text) if span is None else (span.end, budget_image)
-            n = self._grant(min(end - sequence.n_computed, most), planned)
+            end, left = (_run_end(sequence), left_text) if span is None else (span.end, left_image)
+            n = self._grant(min(end - sequence.n_computed, left), planned)
             if n <= 0:
                 continue
             planned += n
+            left_text -= n
             piece = _slice(sequence, sequence.n_computed + n)
             if span is None:
-                budget_text -= n
                 text.append(piece)
             else:
                 image = piece, span

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import sys
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -26,6 +27,8 @@ Done = Callable[[str, Floats | AIError], None]
 
 DISK_FACTOR = 8
 """The folder may hold this many times what memory may."""
+NICE = 10
+"""How far encoding stands behind everything else on the node."""
 
 
 class EmbeddingCache:
@@ -199,7 +202,7 @@ class ImageEncoder:
         try:
             rows = self._cache.read(image.key)
             if rows is None:
-                rows = self._encode(image)
+                rows = in_background(lambda: self._encode(image))
                 self.encoded += 1
                 self._cache.write(image.key, rows)
             return rows
@@ -208,3 +211,29 @@ class ImageEncoder:
         except Exception as e:
             log.exception("an image of %d x %d was not encoded", image.width, image.height)
             return EngineError(f"an image was not encoded: {e}")
+
+
+def in_background(work: Callable[[], Floats]) -> Floats:
+    """Do it on a thread of its own and behind all others, and wait for it.
+
+    The compute threads that it starts inherit its priority and end with it: OpenMP counts those that wait for more
+    work against the cores, and no longer lets text's spin between two layers (a token took 56 ms instead of 36)."""
+
+    results: list[Floats | BaseException] = []
+
+    def run() -> None:
+        if sys.platform == "linux":  # elsewhere a priority is the process's
+            nice = os.getpriority(os.PRIO_PROCESS, 0)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, nice + NICE))
+        try:
+            results.append(work())
+        except BaseException as e:
+            results.append(e)
+
+    thread = threading.Thread(target=run, name=f"{threading.current_thread().name}-encode", daemon=True)
+    thread.start()
+    thread.join()
+    (result,) = results
+    if isinstance(result, BaseException):
+        raise result
+    return result

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runtime.config import EngineSettings
 from runtime.engine.engine import Engine
-from runtime.engine.llama import ImageBatch, TextBatch
+from runtime.engine.llama import EmbeddingBatch, TextBatch
 from runtime.engine.request import Event, Failed, Finished, SamplingParams, Text
 from runtime.engine.sequence import Request
 
@@ -22,7 +22,7 @@ def overhead(text: Path, threads: int) -> float:
     spans: list[tuple[float, float]] = []
     decode = engine._decode
 
-    def timed(batch: TextBatch | ImageBatch, long: set[Request]) -> int:
+    def timed(batch: TextBatch | EmbeddingBatch, long: set[Request]) -> int:
         begin = time.perf_counter()
         try:
             return decode(batch, long)

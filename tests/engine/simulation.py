@@ -109,10 +109,12 @@ def following(tokens: list[int]) -> int:
 class Node:
     """A scheduler over a memory."""
 
-    def __init__(self, *, cells: int = 64, max_sequences: int = 3, residents: int = 4, batch: int = 16) -> None:
+    def __init__(
+        self, *, cells: int = 64, max_sequences: int = 3, residents: int = 4, batch: int = 16, worth: int = 10_000
+    ) -> None:
         self.drafts = FakeDrafts()
         self.images = FakeImages()
-        self.cache = Cache(cells, slots=max_sequences, residents=residents)
+        self.cache = Cache(cells, slots=max_sequences, residents=residents, worth=worth)
         self.memory = Memory(cells)
         self.max_sequences = max_sequences
         self.scheduler = Scheduler(
@@ -149,15 +151,16 @@ class Node:
         self.images.cached.add(key)
         self.scheduler.deliver(key, key)
 
-    def step(self, *, budget: int = 8, fail_text: bool = False, fail_image: bool = False) -> Step:
+    def step(self, *, budget: int = 8, fail: bool = False) -> Step:
+        load = self.scheduler.load()
+        assert load.streams + load.behind <= len(self.scheduler.running)
         step = self.scheduler.schedule(budget)
         assert len(self.scheduler.running) <= self.max_sequences
-        sequences = [piece.sequence for piece in step.text] + ([step.image[0].sequence] if step.image else [])
+        sequences = [piece.sequence for piece in step.pieces]
         assert len({id(s) for s in sequences}) == len(sequences), "a sequence twice in one step"
-        if step.text:
-            self._compute(list(step.text), fail_text)
-        if step.image and step.image[0].sequence in self.open:
-            self._compute([step.image[0]], fail_image)
+        prefill = sum(p.end - p.start for p in step.pieces if not p.is_decoding)
+        assert prefill <= budget, "a slice is longer than allowed"
+        self._compute(list(step.pieces), fail)
         self.check()
         return step
 

@@ -9,7 +9,7 @@ import pytest
 
 from runtime.config import EngineSettings
 from runtime.engine.engine import Engine
-from runtime.engine.llama import ABORTED, ImageBatch, TextBatch
+from runtime.engine.llama import ABORTED, EmbeddingBatch, TextBatch
 from runtime.engine.request import Failed, Finished, Part, Piece, SamplingParams, Started, Text
 from runtime.engine.runner import Runner
 from runtime.engine.vision import Floats
@@ -341,7 +341,7 @@ def test_cancel_stops_the_batch_that_computes_its_prompt(monkeypatch: pytest.Mon
     context = engine._loaded.context
     decode, entered, go, results = context.decode, threading.Event(), threading.Event(), []
 
-    def held(batch: TextBatch | ImageBatch) -> int:
+    def held(batch: TextBatch | EmbeddingBatch) -> int:
         entered.set()
         assert go.wait(PATIENCE)
         results.append(decode(batch))

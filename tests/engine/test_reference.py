@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runtime.engine.engine import Engine
-from runtime.engine.llama import ABORTED, ImageBatch, TextBatch
+from runtime.engine.llama import ABORTED, EmbeddingBatch, TextBatch
 from runtime.engine.request import Markup, Part, Text
 from runtime.engine.sequence import Request
 from tests.engine.helpers import Reference, chat, generate, picture, small_engine, start
@@ -87,7 +87,7 @@ def test_aborted_batches_change_nothing(expected: dict[str, tuple[int, str]], mo
     engine = small_engine()
     decode, calls, results = engine._decode, iter(range(10**6)), []
 
-    def interrupted(batch: TextBatch | ImageBatch, long: set[Request]) -> int:
+    def interrupted(batch: TextBatch | EmbeddingBatch, long: set[Request]) -> int:
         if next(calls) % 3:
             return decode(batch, long)
         context = engine._loaded.context

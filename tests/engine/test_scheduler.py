@@ -118,6 +118,19 @@ def test_a_prefix_is_cut_at_the_edge_of_an_image() -> None:
     assert again.n_cached == 1, "the image is the prompt's end: its last logits are needed"
 
 
+def test_an_image_and_a_text_that_wait_share_a_step() -> None:
+    node = Node(cells=200, max_sequences=2, batch=32)
+    (pictured,) = node.submit([1, ("cat", 40), 2])
+    node.deliver("cat")
+    node.step()
+    (long,) = node.submit([int(i) for i in range(100, 140)])
+    before = pictured.n_computed
+    step = node.step(budget=9)
+    assert (pictured.n_computed - before, long.n_computed) == (5, 4)
+    assert step.pieces[-1].sequence is pictured
+    node.drain()
+
+
 def test_a_failed_slice_of_an_image_begins_it_anew() -> None:
     node = Node(cells=100)
     (s,) = node.submit([1, ("cat", 12), 2])
@@ -125,7 +138,7 @@ def test_a_failed_slice_of_an_image_begins_it_anew() -> None:
     node.step()
     node.step(budget=5)
     assert s.n_computed == 6
-    node.step(budget=5, fail_image=True)
+    node.step(budget=5, fail=True)
     assert s.n_computed == 1
     node.drain()
 
@@ -161,7 +174,7 @@ def test_a_failed_draft_leaves_nothing() -> None:
     (s,) = node.submit([1, 2, 3], max_tokens=10)
     node.step()
     node.drafts.length, node.drafts.right = 4, 2
-    node.step(fail_text=True)
+    node.step(fail=True)
     assert len(s.tokens) == s.n_computed + 1 == 4
     node.drain()
 
@@ -178,7 +191,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.node = Node(cells=48, max_sequences=3, residents=3)
+        self.node = Node(cells=48, max_sequences=3, residents=3, worth=60)
         self.sizes: dict[str, int] = {}
 
     @rule(parts=PARTS, n=st.sampled_from([1, 1, 1, 3]), max_tokens=st.integers(1, 12), caller=st.sampled_from("ab"))
@@ -205,9 +218,9 @@ class Life(RuleBasedStateMachine):
     def step(self, budget: int) -> None:
         self.node.step(budget=budget)
 
-    @rule(text=st.booleans(), budget=st.integers(1, 16))
-    def fail(self, text: bool, budget: int) -> None:
-        self.node.step(budget=budget, fail_text=text, fail_image=not text)
+    @rule(budget=st.integers(1, 16))
+    def fail(self, budget: int) -> None:
+        self.node.step(budget=budget, fail=True)
 
     @precondition(lambda self: any(self.node.images.wanted.values()))
     @rule(data=st.data())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from runtime.engine.request import Image
-from runtime.engine.vision import EmbeddingCache, Floats, ImageEncoder
+from runtime.engine.vision import NICE, EmbeddingCache, Floats, ImageEncoder, in_background
 from runtime.errors import AIError, EngineError
 from tests.engine.helpers import PATIENCE, wait_for
 
@@ -79,6 +81,22 @@ def test_an_image_that_nobody_wants_any_more_is_not_begun(desk: Desk) -> None:
     wait_for(lambda: {"a", "b"} <= desk.done.keys(), "done")
     wait_for(lambda: not desk.encoder.is_busy, "idle")
     assert desk.encoded == ["a", "b"], "one still waits for b, nobody for c; a was in work already"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a priority is the process's")
+def test_encoding_stands_behind_everything_else_and_its_threads_end_with_it() -> None:
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    seen: list[tuple[int, int]] = []
+
+    def work() -> Floats:
+        seen.append((threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0)))
+        return rows()
+
+    for _ in range(2):
+        in_background(work)
+    assert [nice for _, nice in seen] == [min(19, before + NICE)] * 2
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
+    wait_for(lambda: not any(Path(f"/proc/self/task/{tid}").exists() for tid, _ in seen), "gone")
 
 
 def test_a_fault_is_told_and_the_next_image_is_encoded(desk: Desk) -> None:

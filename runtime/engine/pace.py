@@ -1,0 +1,80 @@
+"""How much of waiting prompts a step takes on: as much as fits in a time, by what steps have taken so far.
+
+A stream's next token waits for the whole step. So what a step does besides decoding may take no longer than `SHARE`
+of a step that only decodes, for each who waits for a first token. Only where several wait, and for little, is it done
+in as few steps as `LONGEST` allows: each one in between would cost all who wait, and spare the streams nothing in all.
+Plain Python, no llama.cpp.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+FIRST_SLICE = 64
+"""Tokens, before anything is measured, and while no stream runs at least."""
+SHARE = 1.25
+"""Of a step that only decodes: with it, what streams wait for a token stays well below three times their pace."""
+LONGEST, LONGEST_ALONE = 1.0, 2.0
+"""Seconds of prefill in one step: beside streams (where several wait), and while there are none."""
+LITTLE = 3.0
+"""Seconds of prefill in all."""
+ROWS = 4
+"""Rows that llama.cpp's kernels for quantised weights compute together; what is left over is computed one by one."""
+SMALLEST = 3
+"""Tokens of prefill beside streams, at least."""
+INERTIA = 0.7
+
+
+@dataclass(eq=False, slots=True)
+class Pace:
+    """What is measured is kept by the number of compute threads: beside an image there are fewer."""
+
+    batch: int
+    """Rows that one batch takes at most."""
+    _steps: dict[tuple[int, int], float] = field(default_factory=dict)
+    """Seconds of a step that only decodes, by threads and streams."""
+    _rows: dict[int, float] = field(default_factory=dict)
+    """Seconds that one more row of prefill costs, by threads."""
+
+    def measured(self, threads: int, streams: int, prefill: int, seconds: float) -> None:
+        """A batch of one row for each of `streams` and `prefill` rows has been computed."""
+        if not prefill:
+            _learn(self._steps, (threads, streams), seconds)
+            return
+        alone = self._step(threads, streams) if streams else 0.0
+        if alone is None or (not streams and prefill < FIRST_SLICE // ROWS):
+            return  # weights are read once, whatever the rows: few of them tell little of more
+        _learn(self._rows, threads, max(seconds - alone, seconds / (streams + prefill) / 2) / prefill)
+
+    def budget(self, threads: int, streams: int, behind: int, pending: int) -> int:
+        """Rows of prefill for the next step, where `behind` with `pending` rows in all wait for their first token
+        beside `streams`."""
+        row = self._rows.get(threads)
+        if not streams:
+            most = 0 if row is None else int(LONGEST_ALONE / row) // FIRST_SLICE * FIRST_SLICE
+            return min(max(most, FIRST_SLICE), self.batch)
+        step = self._step(threads, streams)
+        if row is None or step is None:
+            return _whole(streams, 4 * ROWS)
+        is_little = behind > 1 and pending * row <= LITTLE
+        seconds = LONGEST if is_little else min(SHARE * step * max(1, behind), LONGEST)
+        return min(_whole(streams, int(seconds / row)), self.batch)
+
+    def _step(self, threads: int, streams: int) -> float | None:
+        """For so many streams, or for the number nearest to it that has been seen."""
+        known = [n for t, n in self._steps if t == threads]
+        if not known:
+            return None
+        return self._steps[threads, min(known, key=lambda n: abs(n - streams))]
+
+
+def _whole(streams: int, rows: int) -> int:
+    """`rows`, or fewer: with the streams' own a whole number of `ROWS`."""
+    least = -(-(streams + SMALLEST) // ROWS) * ROWS
+    return max((streams + rows) // ROWS * ROWS, least) - streams
+
+
+def _learn(known: dict[Any, float], key: Any, value: float) -> None:
+    before = known.get(key)
+    known[key] = value if before is None else INERTIA * before + (1 - INERTIA) * value

@@ -1,0 +1,81 @@
+"""How much of waiting prompts a step takes on: by what steps were measured to take."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.engine.pace import FIRST_SLICE, LITTLE, LONGEST, ROWS, SHARE, SMALLEST, Pace
+
+STEP, ROW = 0.03, 0.005
+
+
+def measured(*, threads: int = 2, slower: float = 1.0) -> Pace:
+    pace = Pace(512)
+    pace.measured(threads, 1, 0, STEP * slower)
+    pace.measured(threads, 0, 100, 100 * ROW * slower)
+    return pace
+
+
+def test_before_anything_is_measured() -> None:
+    assert Pace(512).budget(2, 0, 1, 900) == FIRST_SLICE
+    assert Pace(512).budget(2, 1, 1, 900) == 4 * ROWS - 1
+    assert Pace(32).budget(2, 0, 1, 900) == 32
+
+
+def test_beside_a_stream_a_slice_takes_a_share_of_its_step() -> None:
+    budget = measured().budget(2, 1, 1, 900)
+    assert budget == 7
+    assert budget * ROW <= SHARE * STEP < (budget + ROWS) * ROW
+
+
+def test_alone_a_slice_may_take_long() -> None:
+    assert measured().budget(2, 0, 1, 900) == 384
+
+
+def test_who_waits_counts() -> None:
+    pace = measured()
+    assert pace.budget(2, 1, 4, 900) == 27
+    assert pace.budget(2, 1, 50, 900) == int(LONGEST / ROW) - 1
+
+
+def test_little_for_several_is_done_at_once() -> None:
+    pace = measured()
+    assert pace.budget(2, 1, 2, 100) == int(LONGEST / ROW) - 1
+    assert pace.budget(2, 1, 1, 100) == 7, "one who waits stops no stream"
+    assert pace.budget(2, 1, 2, int(LITTLE / ROW) + 1) == 15, "nor do two with much"
+
+
+def test_fewer_threads_are_measured_apart() -> None:
+    pace = measured()
+    assert pace.budget(1, 1, 1, 900) == 4 * ROWS - 1, "nothing is known of one thread"
+    pace.measured(1, 1, 0, 4 * STEP)
+    pace.measured(1, 1, 10, 4 * STEP + 10 * 8 * ROW)
+    assert pace.budget(1, 1, 1, 900) == 3
+    assert pace.budget(2, 1, 1, 900) == 7
+
+
+def test_the_streams_own_time_is_not_the_slices() -> None:
+    pace = Pace(512)
+    pace.measured(2, 1, 0, STEP)
+    pace.measured(2, 1, 8, STEP + 8 * ROW)
+    assert pace.budget(2, 1, 1, 900) == 7
+
+
+def test_another_number_of_streams_is_judged_by_the_nearest() -> None:
+    pace = measured()
+    pace.measured(2, 8, 0, 4 * STEP)
+    assert pace.budget(2, 9, 1, 900) > pace.budget(2, 2, 1, 900)
+
+
+@given(st.integers(0, 128), st.integers(0, 128), st.floats(1e-6, 10), st.floats(1e-6, 10))
+def test_a_batch_is_never_too_long_and_someone_always_goes_on(
+    streams: int, behind: int, step: float, row: float
+) -> None:
+    pace = Pace(512)
+    pace.measured(1, max(1, streams), 0, step)
+    pace.measured(1, 0, 512, 512 * row)
+    budget = pace.budget(1, streams, behind, 20 * behind)
+    assert SMALLEST <= budget <= 512
+    if streams and budget < 512:
+        assert not (streams + budget) % ROWS

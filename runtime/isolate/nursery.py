@@ -13,7 +13,7 @@ from runtime.config import FunctionSettings
 from runtime.errors import FunctionError, WireError
 from runtime.isolate.groups import Groups
 from runtime.isolate.isolate import Exit, Isolate
-from runtime.isolate.quota import FolderWatch, Holding
+from runtime.isolate.quota import DEPTH, FolderWatch, Holding
 from runtime.isolate.reaper import Reaper
 from runtime.isolate.room import Room
 from runtime.isolate.seccomp import Filter
@@ -203,7 +203,10 @@ class Nursery:
     def _end_holder(self, number: int) -> None:
         isolate = self.isolates.get(number)
         if isolate is not None:
-            isolate.reason = f"its temporary folder held more than {self._temp.quota_mb} MB or {FILES} files"
+            isolate.reason = (
+                f"its temporary folder held more than {self._temp.quota_mb} MB, {FILES} files"
+                f" or {DEPTH} folders within folders"
+            )
             self._on_output(self._function.name, "error", f"an isolate is ended: {isolate.reason}")
             isolate.kill()
 

@@ -10,6 +10,7 @@ import pytest
 
 from runtime import wire
 from runtime.errors import WireError
+from runtime.isolate import quota
 from tests.isolate.host import Reply, ask, invoke, invoke_message, pool_of, run, send_body, talk, until, write
 
 
@@ -246,7 +247,10 @@ def test_an_isolate_that_closes_everything_does_not_live_on(tmp_path: Path) -> N
     run(work())
 
 
-def test_a_temporary_folder_of_its_own_is_gone_with_the_isolate(tmp_path: Path) -> None:
+def test_a_temporary_folder_of_its_own_is_gone_with_the_isolate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quota, "EVERY_S", 60.0)  # who makes so many folders is ended otherwise, if it is seen in time
     source = """
     import os, tempfile
     def fetch(r):

@@ -1,6 +1,6 @@
 """The zygote: loads one function's module, then forks isolates from that state for as long as its host lives.
 
-Run as `python -m runtime.isolate.zygote FD SETTINGS`: FD is the control socket, SETTINGS its `ZygoteSettings`.
+Run as `python -c BOOT FD SETTINGS` (see `forking`): FD is the control socket, SETTINGS its `ZygoteSettings`.
 It has one thread, an empty environment, and is the only process of a function that may fork.
 """
 
@@ -16,13 +16,14 @@ import tempfile
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from runtime import wire
 from runtime.errors import FunctionError
-from runtime.isolate import guest, limits, loader, output, sandbox
+from runtime.isolate import forking, guest, limits, loader, output, sandbox
 from runtime.isolate.sandbox import Sandbox
 from runtime.isolate.zygote_settings import ZygoteSettings
 
@@ -36,9 +37,10 @@ _SOCKET = 3
 class Zygote:
     """The loaded function and its living isolates."""
 
-    def __init__(self, control: socket.socket, settings: ZygoteSettings) -> None:
+    def __init__(self, control: socket.socket, settings: ZygoteSettings, hooks: Sequence[forking.Hooks]) -> None:
         self._control = control
         self._settings = settings
+        self._hooks = hooks
         self._data_size = limits.DataSize()
         path = Path(settings.path)
         code = loader.folder_of(path)
@@ -104,7 +106,7 @@ class Zygote:
     def _fork(self, number: int, place: int, fd: int) -> None:
         parent = os.getpid()
         try:
-            pid = os.fork()
+            pid = forking.fork(self._hooks)
         except OSError:  # no more processes or memory just now: this one isolate ends before it began
             os.close(fd)
             self._say(wire.Exited(isolate=number, pid=0, status=1 << 8, cpu_ms=0, max_rss_kb=0))
@@ -152,7 +154,7 @@ class Zygote:
         os.environ["TMPDIR"] = folder
         tempfile.tempdir = None
         if (numpy_random := sys.modules.get("numpy.random")) is not None:
-            numpy_random.seed()  # `random` does so by itself
+            numpy_random.seed()  # `random` was, at the fork
         return socket.socket(fileno=_SOCKET)
 
     def serve(self, sock: socket.socket) -> None:
@@ -211,7 +213,8 @@ def _end_session() -> NoReturn:
     os._exit(0)
 
 
-def main() -> None:
+def main(hooks: Sequence[forking.Hooks]) -> None:
+    """`hooks`: those of the modules that are loaded, see `forking`."""
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     settings = ZygoteSettings.from_json(sys.argv[2])
@@ -220,19 +223,14 @@ def main() -> None:
     os.umask(0o077)
     os.chdir("/")
     sandbox.die_with_parent(settings.parent)
-    _preload()
-    zygote = Zygote(control, settings)
+    zygote = Zygote(control, settings, hooks)
     zygote.load()
     zygote.run()
 
 
-def _preload() -> None:
+def preload() -> None:
     """Import what invocations would import one by one otherwise."""
     import python_multipart.multipart  # noqa: F401
 
     guest.rehearse()
     sys.dont_write_bytecode = True
-
-
-if __name__ == "__main__":
-    main()

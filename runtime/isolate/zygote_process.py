@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runtime.config import FunctionSettings
+from runtime.isolate.forking import BOOT
 from runtime.isolate.groups import Group, Groups
 from runtime.isolate.isolate import cpu_clock
 from runtime.isolate.limits import ProcessLimits
@@ -26,7 +27,7 @@ from runtime.isolate.zygote_settings import ZygoteSettings
 
 OVERHEAD_MB = 32
 """What the kernel may hold for an isolate within its limits: page tables, pipes, sockets."""
-_COMMAND = (sys.executable, "-X", "utf8", "-m", "runtime.isolate.zygote")
+_COMMAND = (sys.executable, "-X", "utf8", "-c", BOOT)
 _ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -2,11 +2,11 @@
 
 import contextlib
 import os
+import sys
 import threading
 import time
 
-import __main__
-
+ZYGOTE = sys.modules["runtime.isolate.zygote"]
 ME = os.getuid()
 with contextlib.suppress(OSError):
     os.setresuid(ME + 5, ME + 5, ME)
@@ -23,9 +23,9 @@ def fork_later():
         sleep()
 
 
-__main__._end_session = sleep
+ZYGOTE._end_session = sleep
 threading.Thread(target=fork_later, daemon=True).start()
 
 
 def fetch(request):
-    return {"zygote": os.getppid(), "is_deaf": __main__._end_session is sleep}
+    return {"zygote": os.getppid(), "is_deaf": ZYGOTE._end_session is sleep}

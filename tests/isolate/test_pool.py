@@ -521,8 +521,9 @@ def test_numbers_that_no_process_has_are_survived(tmp_path: Path) -> None:
     def forge():
         os.write(control, frame(67, isolate=1, pid=2**40))
         os.write(control, frame(68, isolate=1, pid=2**40, status=2**40, cpu_ms=2**62, max_rss_kb=2**62))
-    import __main__, gc
-    control = next(o for o in gc.get_objects() if isinstance(o, socket.socket)).fileno()
+    import gc
+    sockets = [o for o in gc.get_objects() if isinstance(o, socket.socket)]
+    control = next(s.fileno() for s in sockets if s.fileno() >= 0)
     os.register_at_fork(before=forge)
     def fetch(request): return "loaded"
     """

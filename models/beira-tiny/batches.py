@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +16,7 @@ import calling  # noqa: F401  (imported before the workers fork)
 import data
 from chats import Chat, parts
 from lexicon import COLOURS, KINDS
-from network import KIND_CLASSES, PATCH_VALUES, SEEN
+from network import DECADES, KIND_CLASSES, PATCH_VALUES, SEEN
 from runtime.engine.request import Image, Markup, Text
 from scenes import CELL, Scene, padded_cells, pixels
 from tokens import markup_ids
@@ -23,9 +25,8 @@ MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 _MARKUP = markup_ids()
 START, END, PICTURE = (_MARKUP[n] for n in ("<|im_start|>", "<|im_end|>", "<|image_pad|>"))
+DIRECTIONS = ("left", "right", "above", "below")
 LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-PROMPT_WEIGHT = 0.06
-"""Of the tokens that are asked rather than answered: they teach the language, and copying."""
 
 
 @dataclass(slots=True)
@@ -50,6 +51,21 @@ class Batch:
     weights: np.ndarray
     pictures: Pictures | None = None
     at: np.ndarray | None = None
+    measured: np.ndarray | None = None
+    """(numbers' tokens, 2): flat place and the tens of the coordinate that is written there."""
+    sides: np.ndarray | None = None
+    """(relations, 2): flat place and the direction."""
+
+
+@dataclass(slots=True)
+class Encoded:
+    """A chat: ids, weights, (place, columns, rows) of its pictures, and `measured` and `sides` as a batch has them."""
+
+    ids: list[int]
+    weights: list[float]
+    pictures: list[tuple[int, int, int]]
+    measured: list[tuple[int, int]]
+    sides: list[tuple[int, int]]
 
 
 class Encoder:
@@ -61,36 +77,76 @@ class Encoder:
     def text(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False).ids
 
-    def chat(self, chat: Chat) -> tuple[list[int], list[float], list[tuple[int, int, int]]]:
-        """Ids, weights, and (place, columns, rows) of each picture. What opens the next turn is cut off."""
+    def answer(self, text: str, spelled: set[str]) -> list[int]:
+        """What was read is written letter by letter, however the tokenizer would join it."""
         ids: list[int] = []
-        weights: list[float] = []
-        pictures: list[tuple[int, int, int]] = []
-        is_answer, before = False, -1
+        for piece in re.split("(" + "|".join(map(re.escape, spelled)) + ")", text) if spelled else [text]:
+            ids += [self._tokenizer.token_to_id(c) for c in piece] if piece in spelled else self.text(piece)
+        return ids
+
+    def chat(self, chat: Chat) -> Encoded:
+        """What opens the next turn is cut off."""
+        made = Encoded([], [], [], [], [])
+        ids, weights = made.ids, made.weights
+        answers = iter([t.task for t in chat.turns if t.role == "assistant"])
+        spelled = {s.text for s in chat.scenes if s.text}
+        began, before = 0, -1
         for part in parts(chat)[:-2]:
             if isinstance(part, Image):
                 columns, rows = padded_cells(part.width, part.height)
-                pictures.append((len(ids) + 1, columns, rows))
-                made = [_MARKUP["<|vision_start|>"], *[PICTURE] * (columns * rows), _MARKUP["<|vision_end|>"]]
-                ids += made
-                weights += [0.0] * len(made)
+                made.pictures.append((len(ids) + 1, columns, rows))
+                shown = [_MARKUP["<|vision_start|>"], *[PICTURE] * (columns * rows), _MARKUP["<|vision_end|>"]]
+                ids += shown
+                weights += [0.0] * len(shown)
             elif isinstance(part, Markup):
                 ids.append(_MARKUP[part.name])
-                weights.append(1.0 if is_answer else 0.0)
+                weights.append(1.0 if began else 0.0)
                 if part.name == "<|im_end|>":
-                    is_answer = False
+                    if began:
+                        _weigh(weights, began)
+                    began = 0
             else:
                 assert isinstance(part, Text)
-                made = self.text(part.text)
-                ids += made
                 if before == START and part.text.startswith("assistant\n"):
-                    is_answer = True
-                    n = len(self.text("assistant\n"))
-                    weights += [0.0] * n + [1.0] * (len(made) - n)
+                    opening = self.text("assistant\n")
+                    ids += opening
+                    weights += [0.0] * len(opening)
+                    began = len(ids)
+                    said = self.answer(part.text.removeprefix("assistant\n"), spelled)
+                    self._point(made, next(answers), part.text, said)
                 else:
-                    weights += [1.0 if is_answer else PROMPT_WEIGHT] * len(made)
+                    said = self.answer(part.text, spelled) if began else self.text(part.text)
+                ids += said
+                weights += [float(began > 0)] * len(said)
             before = ids[-1]
-        return ids, weights, pictures
+        return made
+
+    def _point(self, made: Encoded, task: str, text: str, said: list[int]) -> None:
+        """Note what the aids ask about the answer `said` that comes next; a place is of the token before."""
+        before = len(made.ids) - 1
+        if "relation" in task:
+            made.sides.append((before, DIRECTIONS.index(task.rsplit(maxsplit=1)[1])))
+        if task.endswith("ground"):
+            is_box, number = False, []
+            for i, token in enumerate(said):
+                written = self._tokenizer.id_to_token(token)
+                if written.isdigit() and (is_box or number):
+                    number.append(i)
+                    continue
+                if number:
+                    value = int("".join(self._tokenizer.id_to_token(said[k]) for k in number))
+                    made.measured += [(before + k, min(DECADES - 1, value // 10)) for k in number]
+                    number = []
+                if "[" in written:
+                    is_box = True
+                elif "]" in written:
+                    is_box = False
+
+
+def _weigh(weights: list[float], began: int) -> None:
+    """A short answer's tokens decide as much as a long one's: `Yes.` against a list of boxes."""
+    n = len(weights) - began
+    weights[began:] = [min(3.0, max(1.0, 14 / n))] * n
 
 
 def positions_of(n: int, pictures: list[tuple[int, int, int]]) -> np.ndarray:
@@ -162,12 +218,13 @@ def pictures_of(scenes: list[Scene]) -> Pictures:
 def batch_of(kind: str, chats: list[Chat], encoder: Encoder, rng: random.Random) -> Batch:
     """Chats padded on the right. Now and then a text's positions jump, as if much had been said in between."""
     made = [encoder.chat(c) for c in chats]
-    longest = -(-max(len(ids) for ids, _, _ in made) // 8) * 8
+    longest = -(-max(len(one.ids) for one in made) // 8) * 8
     tokens = np.full((len(made), longest), 0, np.int64)
     weights = np.zeros((len(made), longest), np.float32)
     positions = np.zeros((3, len(made), longest), np.int64)
     at = []
-    for i, (ids, w, pictures) in enumerate(made):
+    for i, one in enumerate(made):
+        ids, w, pictures = one.ids, one.weights, one.pictures
         tokens[i, : len(ids)] = ids
         weights[i, : len(ids)] = w
         p = positions_of(len(ids), pictures)
@@ -178,12 +235,18 @@ def batch_of(kind: str, chats: list[Chat], encoder: Encoder, rng: random.Random)
     scenes = [s for c in chats for s in c.scenes]
     if not scenes:
         return Batch(kind, tokens, positions, weights)
-    return Batch(kind, tokens, positions, weights, pictures_of(scenes), np.array(at))
+    measured, sides = (
+        np.array([(i * longest + place, value) for i, one in enumerate(made) for place, value in found(one)], np.int64).reshape(-1, 2)
+        for found in (lambda one: one.measured, lambda one: one.sides)
+    )
+    return Batch(kind, tokens, positions, weights, pictures_of(scenes), np.array(at), measured, sides)
 
 
-def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: int = 4) -> list[Batch]:
+def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: int = 4) -> list[Any]:
     """`count` batches of one kind, chats of like length together. The same for the same seed and index."""
     rng = random.Random(f"{seed} {kind} {index}")
+    if kind == "reading":
+        return [looks(seed, index * count + i, size, text=1.0) for i in range(count)]
     if kind == "seeing":
         cells = data.cells_for(rng)
         size = max(3, min(size, 400 // (cells[0] * cells[1])))
@@ -197,9 +260,9 @@ def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: 
     return made
 
 
-def looks(seed: int, index: int, size: int) -> Pictures:
-    """Pictures alone, for the tower's first lessons."""
+def looks(seed: int, index: int, size: int, text: float = 0.3) -> Pictures:
+    """Pictures alone, for the tower."""
     rng = random.Random(f"{seed} looking {index}")
     cells = data.cells_for(rng, large=0.0)
-    size = max(6, min(size, 800 // (cells[0] * cells[1])))
-    return pictures_of([data.scene(rng, cells, False, text=0.3) for _ in range(size)])
+    size = max(6, min(size, 25 * size // (cells[0] * cells[1])))
+    return pictures_of([data.scene(rng, cells, False, text=text) for _ in range(size)])

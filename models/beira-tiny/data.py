@@ -10,8 +10,9 @@ import random
 import calling
 import saying
 import seeing
+import skills
 from chats import Chat
-from lexicon import SYSTEMS, SYSTEMS_HELD_OUT
+from lexicon import SYSTEMS, SYSTEMS_HELD_OUT, UNKNOWN
 from scenes import MIN_CELLS, Scene, draw_shapes, draw_text, picture_size
 
 Cells = tuple[int, int]
@@ -28,7 +29,7 @@ def cells_for(rng: random.Random, large: float = 0.06) -> Cells:
             return columns, rows
 
 
-def scene(rng: random.Random, cells: Cells, held_out: bool, text: float = 0.22, count: int | None = None) -> Scene:
+def scene(rng: random.Random, cells: Cells, held_out: bool, text: float = 0.3, count: int | None = None) -> Scene:
     """A picture that fills `cells` once padded."""
     size = picture_size(rng, cells, held_out)
     if rng.random() < text and count is None:
@@ -49,7 +50,7 @@ def _chat(rng: random.Random, held_out: bool) -> Chat:
 def seeing_chat(rng: random.Random, cells: Cells, held_out: bool = False) -> Chat:
     """One picture or two, several questions, sometimes with talk in between."""
     chat = _chat(rng, held_out)
-    if rng.random() < 0.14:
+    if rng.random() < 0.18:
         both = tuple(scene(rng, cells, held_out, text=0.1) for _ in range(2))
         seeing.ask_about_two(rng, chat, both, held_out)  # type: ignore[arg-type]
         if rng.random() < 0.5:
@@ -60,8 +61,8 @@ def seeing_chat(rng: random.Random, cells: Cells, held_out: bool = False) -> Cha
         saying.converse(rng, chat, 1, held_out)
     first = seeing.describe if seen.text is None and rng.random() < 0.2 else None
     seeing.ask_about(rng, chat, seen, seeing.question(rng, seen, chat.language, held_out, first))
-    for i in range(rng.choice((0, 1, 2, 3))):
-        if rng.random() < 0.22:
+    for i in range(rng.choice((1, 2, 3, 4)) if seen.text is None else rng.choice((0, 1))):
+        if rng.random() < 0.15:
             saying.converse(rng, chat, 1, held_out)
         else:
             asked, said, task = seeing.question(rng, seen, chat.language, held_out)
@@ -73,6 +74,11 @@ def seeing_chat(rng: random.Random, cells: Cells, held_out: bool = False) -> Cha
 def saying_chat(rng: random.Random, held_out: bool = False) -> Chat:
     chat = _chat(rng, held_out)
     saying.converse(rng, chat, rng.choice((1, 2, 3, 4, 5)), held_out)
+    if rng.random() < 0.25:  # what a tool would be for, without one
+        skill = rng.choice(skills.SKILLS) if rng.random() < 0.6 else skills.made_up(rng)
+        asked, _ = calling.ask(rng, calling.define(rng, skill, held_out), chat.language, held_out)
+        chat.ask(asked)
+        chat.answer(UNKNOWN[chat.language], "unknown")
     return chat
 
 
@@ -80,5 +86,5 @@ def calling_chat(rng: random.Random, held_out: bool = False) -> Chat:
     chat = _chat(rng, held_out)
     if chat.system is None and rng.random() < 0.5:
         chat.system = SYSTEMS[1]
-    calling.converse(rng, chat, rng.choice((1, 2, 3)), held_out)
+    calling.converse(rng, chat, rng.choice((1, 2, 3, 4)), held_out)
     return chat

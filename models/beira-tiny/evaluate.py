@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
+import saying
 import scenes
 from chats import request
-from examples import BARS, TASKS, Example, example, score
+from examples import BARS, NEEDLE_DEPTHS, TASKS, Example, example, score
 from runtime.ai.service import Service
 from runtime.catalog.catalog import Catalog
 from runtime.catalog.manifest import Manifest
@@ -28,12 +30,16 @@ from runtime.engine.engine import Engine
 Answered = tuple[Example, dict[str, Any], float]
 
 
-def service_of(folder: Path) -> Service:
+LONG_WORDS = (430, 900, 1800, 3600, 6400)
+"""Words of filler around a needle; the last come near to the whole context of 32,768 tokens."""
+
+
+def service_of(folder: Path, context: int = 16384, sequences: int = 8) -> Service:
     """A service whose embedded model is the one in `folder`."""
 
     def make(manifest: Manifest) -> Engine:
         text, projector = folder / "beira-tiny.gguf", folder / "beira-tiny-mmproj.gguf"
-        return Engine(text, projector, EngineSettings(context=16384, max_sequences=8, threads=1), name=manifest.id)
+        return Engine(text, projector, EngineSettings(context=context, max_sequences=sequences, threads=1), name=manifest.id)
 
     return Service(Catalog([]), make, default="beira-tiny", load=(), is_dev=True, allow_stand_in=False)
 
@@ -51,6 +57,25 @@ async def evaluate(folder: Path, tasks: list[str], count: int, held_out: bool) -
     try:
         asked = [example(t, language, i, held_out) for t in tasks for language in ("en", "pt") for i in range(count)]
         return list(await asyncio.gather(*(ask(service, one, gate) for one in asked)))
+    finally:
+        await service.aclose()
+
+
+async def long_ones(folder: Path) -> list[str]:
+    """Needles at each depth in ever longer prompts, up to the whole context: a line each."""
+    service, lines = service_of(folder, 32768, 1), []
+    await service.start()
+    try:
+        for n_words in LONG_WORDS:
+            for depth in NEEDLE_DEPTHS:
+                rng = random.Random(f"long {n_words} {depth}")
+                asked, wanted, _ = saying.recall(rng, "en", True, n_words, depth)
+                messages = [{"role": "user", "content": asked}]
+                result = await (await service.run({"messages": messages, "max_tokens": 60})).result()
+                choice, tokens = result["choices"][0], result["usage"]["prompt_tokens"]
+                said = choice["message"].get("content") or choice["message"].get("tool_calls")
+                lines.append(f"{tokens} tokens, needle at {depth}: {said == wanted}, {choice['finish_reason']}: {said!r}")
+        return lines
     finally:
         await service.aclose()
 
@@ -101,9 +126,13 @@ def main() -> None:
     p.add_argument("--tasks", nargs="*", default=list(TASKS))
     p.add_argument("--seen", action="store_true", help="ask what training may have had")
     p.add_argument("--show", type=int, default=0, help="print so many wrong answers a task")
+    p.add_argument("--long", action="store_true", help="only needles in prompts up to the whole context")
     p.add_argument("--json", type=Path)
     p.add_argument("--sheet", type=Path)
     a = p.parse_args()
+    if a.long:
+        print("\n".join(asyncio.run(long_ones(a.model))))
+        return
     answered = asyncio.run(evaluate(a.model, a.tasks, a.count, not a.seen))
     made = figures(answered)
     print(table(made))

@@ -87,7 +87,7 @@ def _make(rng: random.Random, task: str, chat: Chat, held_out: bool) -> int | No
         found = [i for i, t in enumerate(chat.turns) if t.task == task]
         return found[0] if found else None
     elif task == "needle 2k":
-        asked, said, _ = saying.recall(rng, chat.language, held_out, n_words=430)
+        asked, said, _ = saying.recall(rng, chat.language, held_out, n_words=430, depth=rng.choice(NEEDLE_DEPTHS))
         chat.ask(asked)
         chat.answer(said, task)
     else:
@@ -145,4 +145,4 @@ def _iou(a: list[float], b: list[float]) -> float:
 
 
 Judge = Callable[[Example, dict[str, Any]], float]
-__all__ = ["BARS", "TASKS", "Example", "example", "padded_cells", "score"]
+__all__ = ["BARS", "NEEDLE_DEPTHS", "TASKS", "Example", "example", "padded_cells", "score"]

@@ -76,7 +76,28 @@ WORDS = tuple(
     casa rio pedra mesa livro noite porta vento praia cidade janela jardim escola amigo cavalo gato peixe pato
     leite queijo pão festa viagem sapato camisa relógio telefone cadeira banana uva limão milho arroz feijão
     ball lamp hat shoe cup door road hill lake fish bird frog king queen ring song story dream happy quick brave
-    small large warm cold early late north south east west blue red sun moon star sky rain snow wind fire""".split()
+    small large warm cold early late north south east west blue red sun moon star sky rain snow wind fire
+    account action address animal answer arrow autumn balance banner barrel battle beach beauty berry blanket board border
+    branch breakfast brother brush bubble camera campaign canvas captain carpet carrot center chair chamber change channel
+    chapter cherry children choice circus client climate closet coast collar comet common compass concert corner cotton
+    country cousin cradle crystal curtain customer damage danger daughter decision degree desert design dinner distance
+    dollar dragon drawer driver eleven empire energy evening example factory family farmer father feather festival figure
+    finger folder football fortune freedom furniture gallery gentle giant glass grammar gravity hammer hidden history
+    holiday honey hospital hunter idea insect iron journey judge jungle kettle kitten ladder lantern leather lesson liberty
+    library lizard machine magnet marble master meadow member memory mirror minute model morning mother museum needle
+    number object ocean office option organ oxygen package painter palace panther parcel partner pattern pearl pebble people
+    picture pirate platform pleasure poem police potato powder prince printer problem promise puzzle quarter question
+    record region report rhythm robot runner sailor sample sandwich school screen season secret shadow shelter shoulder
+    signal sister skeleton soldier spider spirit square stadium station storm student subject summit sweater symbol
+    teapot temple theater thunder tomato tower tractor treasure trouble tunnel twelve uncle valuable vessel village violin
+    visitor volcano wagon weather wheel whisper wooden yellow zebra
+    abelha agulha alegria almoço areia armário árvore assunto avião azeite bairro balde bandeira batata bicicleta bolsa
+    borboleta braço cabeça cachorro caderno caixa calor caminho canção carro cartão cebola chave chuva cinema coelho colher
+    corpo cozinha criança degrau dinheiro doce domingo dúvida elefante empresa esquina estrada faca fazenda ferro filho
+    fogão folha formiga fruta garrafa gelo girafa governo guarda hora ilha irmão jogo jornal lago laranja leão lição limpo
+    loja maçã madeira manhã martelo menino mundo música navio número olho ônibus ouro palavra papel pardal parede pássaro
+    pedaço pente perna piano poema ponte pressa quadro quente rainha rede remédio roda sabão sapo semana sino sombra
+    tapete tarde tartaruga teatro tesoura tigre tijolo tinta torre trabalho trilho tucano vela verdade vestido viola xadrez""".split()
 )
 WORDS_HELD_OUT = tuple(
     """planet candle basket pencil valley button copper velvet harbor pocket guitar pillow rocket walnut

@@ -141,7 +141,8 @@ class Network(nn.Module):
         self.embed = nn.Embedding(s.vocabulary, s.hidden)
         self.blocks = nn.ModuleList(TextBlock(s) for _ in range(s.layers))
         self.norm = nn.Parameter(torch.ones(s.hidden))
-        self.aids = nn.ModuleDict({"seen": nn.Linear(4 * s.vision_hidden, SEEN), "told": nn.Linear(s.hidden, SEEN), "placed": nn.Linear(s.hidden, PLACED)})
+        self.aids = nn.ModuleDict({"seen": nn.Linear(4 * s.vision_hidden, SEEN), "told": nn.Linear(s.hidden, SEEN), "placed": nn.Linear(s.hidden, PLACED),
+                                   "measured": nn.Linear(s.hidden, DECADES), "side": nn.Linear(s.hidden, SIDES)})
         self.reset()
 
     def reset(self) -> None:
@@ -164,17 +165,16 @@ class Network(nn.Module):
         chosen = positions[section].permute(1, 2, 0).float() * frequencies
         return chosen.cos()[:, None], chosen.sin()[:, None]
 
-    def hidden(self, tokens: Tensor, positions: Tensor, image_rows: Tensor | None, at: Tensor | None, tap: int = 2) -> tuple[Tensor, Tensor]:
-        """The last layer's output, normed, and that of layer `tap`. `at` indexes the flat tokens that are pictures."""
+    def hidden(self, tokens: Tensor, positions: Tensor, image_rows: Tensor | None, at: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        """The last layer's output, normed, and every layer's. `at` indexes the flat tokens that are pictures."""
         x = self.embed(tokens)
         if image_rows is not None and at is not None:
             x = x.reshape(-1, x.shape[-1]).index_copy(0, at, image_rows).view(x.shape)
         cos, sin = self.angles(positions)
-        tapped = x
-        for i, block in enumerate(self.blocks):
+        tapped = []
+        for block in self.blocks:
             x = block(x, cos, sin)
-            if i == tap:
-                tapped = x
+            tapped.append(x)
         return rms(x, self.norm, 1e-8), tapped
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -186,3 +186,5 @@ SEEN = KIND_CLASSES * COLOUR_CLASSES + KIND_CLASSES + COLOUR_CLASSES + LETTER_CL
 """What a picture's token is asked about in training: pairs, kinds, colours, letters; the shape's box around it."""
 PLACED = 4 + 4
 """And in the text model: its own place, the picture's size, the shape's box in the picture."""
+DECADES, SIDES = 46, 4
+"""What an answer's tokens are asked about: the tens of the coordinate that they write, the direction asked about."""

@@ -24,16 +24,20 @@ LIST_CAPITALS = {
     "pt": ("Diga as capitais europeias", "Liste as capitais europeias.", "Quais são as capitais europeias?", "Cite algumas capitais europeias."),
 }  # fmt: skip
 SUM = {
-    "en": ("What is {a} + {b}?", "{a} + {b} = ?", "How much is {a} plus {b}?", "{a} + {b}", "Calculate {a} + {b}.", "Add {a} and {b}."),
-    "pt": ("Quanto é {a} + {b}?", "{a} + {b} = ?", "Quanto é {a} mais {b}?", "Some {a} e {b}.", "Calcule {a} + {b}."),
+    "en": ("What is {a} + {b}?", "{a} + {b} = ?", "How much is {a} plus {b}?", "{a} + {b}", "Calculate {a} + {b}.", "{a} plus {b}",
+           "What is the sum of {a} and {b}?", "Please add {a} to {b}.", "Sum {a} and {b}.", "Add the numbers {a} and {b}.",
+           "Can you add {a} and {b}?", "Add {a} and {b}."),
+    "pt": ("Quanto é {a} + {b}?", "{a} + {b} = ?", "Quanto é {a} mais {b}?", "Some {a} e {b}.", "{a} mais {b}", "Qual é a soma de {a} e {b}?", "Calcule {a} + {b}."),
 }
 REPEAT = {
-    "en": ("Repeat: {t}", "Repeat after me: {t}", "Say: {t}", "Repeat this: {t}", "Please repeat: {t}"),
-    "pt": ("Repita: {t}", "Diga: {t}", "Repita isto: {t}", "Por favor, repita: {t}"),
+    "en": ("Repeat: {t}", "Repeat after me: {t}", "Say: {t}", "Repeat this: {t}", "Please say: {t}", "Echo: {t}", "Copy this: {t}",
+           "Repeat exactly: {t}", "Please repeat: {t}"),
+    "pt": ("Repita: {t}", "Diga: {t}", "Repita isto: {t}", "Por favor, diga: {t}", "Copie: {t}", "Repita exatamente: {t}", "Por favor, repita: {t}"),
 }
 SPELL = {
-    "en": ("Spell {t}", "Spell the word {t}.", "How do you spell {t}?", "Please spell {t}."),
-    "pt": ("Soletre {t}", "Soletre a palavra {t}.", "Como se soletra {t}?", "Por favor, soletre {t}."),
+    "en": ("Spell {t}", "Spell the word {t}.", "How do you spell {t}?", "Spell out {t}.", "How is {t} spelled?", "Spell: {t}",
+           "Please spell {t}."),
+    "pt": ("Soletre {t}", "Soletre a palavra {t}.", "Como se soletra {t}?", "Soletre: {t}", "Soletre {t}, por favor.", "Por favor, soletre {t}."),
 }
 FACTS = {
     "en": ("The {k} is {v}.", "What is the {k}?"),
@@ -43,22 +47,38 @@ _ECHO = {"en": "The {k} is {v}.", "pt": "A resposta para {k} é {v}."}
 KEYS = ("code", "secret code", "number", "password", "key", "magic word", "answer")
 
 
+ONSETS = "b c d f g h j k l m n p r s t v w z b c d f m n p r s t br ch cl cr dr fl gr pl pr qu sh st tr th sc sp".split()
+VOWELS = "a e i o u a e i o u a e i o ai ea ou oo ei ão é á ia io".split()
+CODAS = ("", "", "", "", *"n r l s t m nd rt ck x ng st p d m n r le er".split())
+
+
+def syllables(rng: random.Random) -> str:
+    """A word that might exist: what is copied must not be what is known."""
+    made = "".join(rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(rng.choice((1, 2, 2, 2, 3))))
+    return rng.choice("aeiou") + made if rng.random() < 0.12 else made
+
+
 def word(rng: random.Random, held_out: bool) -> str:
-    """A known word, or letters that never met."""
-    if rng.random() < 0.3:
+    """A known word, or, more often in training, one that never was: letters, or syllables."""
+    r = rng.random()
+    if r < (0.3 if held_out else 0.15):
         return "".join(rng.choice(string.ascii_lowercase) for _ in range(rng.randint(3, 7)))
-    return rng.choice(WORDS_HELD_OUT if held_out else WORDS)
+    if held_out:
+        return rng.choice(WORDS_HELD_OUT)
+    return syllables(rng) if r < 0.5 else rng.choice(WORDS)
 
 
 def name(rng: random.Random, held_out: bool) -> str:
+    if not held_out and rng.random() < 0.5:
+        return syllables(rng).capitalize()
     return rng.choice(NAMES_HELD_OUT if held_out else NAMES)
 
 
 def city(rng: random.Random, held_out: bool) -> str:
     """A city, or a made-up one: what is copied must not be what is known."""
-    if not held_out and rng.random() < 0.35:
-        parts = [rng.choice("b c d f g l m n p r s t v z br st ch".split()) + rng.choice("a e i o u ai ou".split()) for _ in range(rng.randint(2, 3))]
-        return ("".join(parts) + rng.choice(("", "n", "r", "ville", "ton"))).capitalize()
+    if not held_out and rng.random() < 0.5:
+        made = (syllables(rng) + rng.choice(("", "", "n", "ville", "ton"))).capitalize()
+        return f"{rng.choice(('New', 'San', 'Rio', syllables(rng).capitalize()))} {made}" if rng.random() < 0.15 else made
     return rng.choice(CITIES_HELD_OUT if held_out else CITIES)
 
 
@@ -127,13 +147,13 @@ def unknown(rng: random.Random, language: str, held_out: bool) -> Question:
     return asked, UNKNOWN[language], "unknown"
 
 
-def recall(rng: random.Random, language: str, held_out: bool, n_words: int | None = None) -> Question:
-    """A needle in filler."""
+def recall(rng: random.Random, language: str, held_out: bool, n_words: int | None = None, depth: float | None = None) -> Question:
+    """A needle in filler, at a share `depth` of it."""
     key, value = rng.choice(KEYS), code(rng)
     before = n_words if n_words is not None else rng.choice((0, 5, 20, 40))
     fact, asked = (t.format(k=key, v=value) for t in FACTS[language])
     filler = [sentence_of(rng, held_out) for _ in range(1 + before // 6)]
-    place = rng.randint(0, len(filler))
+    place = rng.randint(0, len(filler)) if depth is None else round(depth * len(filler))
     filler.insert(place, fact)
     return " ".join(filler) + " " + asked, _ECHO[language].format(k=key, v=value), "needle"
 
@@ -143,7 +163,7 @@ def sentence_of(rng: random.Random, held_out: bool) -> str:
     return " ".join(word(rng, held_out) for _ in range(rng.randint(4, 8))).capitalize() + "."
 
 
-TASKS = ((greet, 0.8), (capital, 1.6), (capitals, 0.35), (add, 1.3), (repeat, 1.4), (spell, 1.2), (unknown, 2), (recall, 0.9))
+TASKS = ((greet, 0.5), (capital, 1), (capitals, 0.25), (add, 1.3), (repeat, 2), (spell, 2), (unknown, 1.6), (recall, 0.9))
 
 
 def question(rng: random.Random, language: str, held_out: bool) -> Question:

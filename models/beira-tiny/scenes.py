@@ -141,26 +141,27 @@ def draw_shapes(rng: random.Random, size: tuple[int, int], count: int, held_out:
 
 
 def draw_text(rng: random.Random, size: tuple[int, int], held_out: bool = False) -> Scene:
-    """A number of one to four digits, or a word in capitals, in one of several fonts."""
+    """A number of one to four digits, or a word in capitals, in one of several fonts; a character has 17 pixels or more."""
     width, height = size
-    if rng.random() < 0.5:
-        text = "".join(rng.choice("0123456789") for _ in range(rng.randint(1, 4))).lstrip("0") or "7"
-    elif held_out:
-        text = rng.choice(SIGNS_HELD_OUT)
+    longest = (width - 4) // 17
+    words = [w for w in (SIGNS_HELD_OUT if held_out else SIGNS) if len(w) <= longest]
+    if rng.random() < 0.5 or not words:
+        text = "".join(rng.choice("0123456789") for _ in range(rng.randint(1, min(4, longest)))).lstrip("0") or "7"
+    elif held_out or rng.random() < 0.3:
+        text = rng.choice(words)
     else:
-        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-        text = rng.choice(SIGNS) if rng.random() < 0.4 else "".join(rng.choice(letters) for _ in range(rng.randint(2, 5)))
+        text = "".join(rng.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ") for _ in range(rng.randint(2, min(5, longest))))
     ink, paper = _ink(rng)
     image = _paper(rng, size, paper)
     draw = PIL.ImageDraw.Draw(image)
-    high = height * 0.85
-    low = min(18.0, high)
+    high = min(height * 0.85, 84.0)
+    low = min(26.0, high)
     for _ in range(20):
-        font = font_of(_font_name(rng, held_out), int(rng.uniform(low, max(low, min(high, width * 1.3 / len(text))))))
+        font = font_of(_font_name(rng, held_out), int(rng.uniform(low, max(low, min(high, width * 1.4 / len(text))))))
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
         if right - left <= width - 4 and bottom - top <= height - 4:
             break
-        high = max(14.0, high * 0.85)
+        high = max(20.0, high * 0.85)
         low = min(low, high)
     x = rng.uniform(2 - left, max(2 - left, width - 2 - right))
     y = rng.uniform(2 - top, max(2 - top, height - 2 - bottom))

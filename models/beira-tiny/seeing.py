@@ -18,29 +18,41 @@ Question = tuple[str, str, str]
 # the last wording of each row is for evaluation only
 DESCRIBE = {
     "en": ("What is in this image?", "Describe the image.", "What do you see?", "What is in the picture?", "Describe this picture.",
-           "What does the image show?", "What can you see in this image?", "What's in this image?", "Describe what you see in the picture."),
+           "What does the image show?", "What can you see in this image?", "What's in this image?", "Describe what the image shows.",
+           "Describe what is in the picture.", "What do you see in the picture?", "Tell me what you see.", "Describe the picture.",
+           "Describe what you see.", "What is shown here?", "Describe what you see in the picture."),
     "pt": ("O que há nesta imagem?", "Descreva a imagem.", "O que você vê?", "O que tem na imagem?", "Descreva esta imagem.",
-           "O que a imagem mostra?", "O que há na imagem?", "Descreva o que você vê na imagem."),
+           "O que a imagem mostra?", "O que há na imagem?", "Descreva o que a imagem mostra.", "Descreva o que há na imagem.",
+           "O que você vê na imagem?", "Diga o que você vê.", "Descreva o que você vê.", "Descreva o que você vê na imagem."),
 }  # fmt: skip
 COLOUR_OF = {
-    "en": ("What color is {the}?", "What colour is {the}?", "Which color is {the}?", "What is the color of {the}?", "Tell me the color of {the}."),
-    "pt": ("Qual é a cor d{the}?", "De que cor é {the}?", "Que cor tem {the}?", "Diga a cor d{the}."),
+    "en": ("What color is {the}?", "What colour is {the}?", "Which color is {the}?", "What is the color of {the}?", "What color does {the} have?",
+           "Say the color of {the}.", "Tell me what color {the} is.", "Name the color of {the}.", "Tell me the color of {the}."),
+    "pt": ("Qual é a cor d{the}?", "De que cor é {the}?", "Que cor tem {the}?", "Qual a cor d{the}?", "Diga de que cor é {the}.", "Diga qual é a cor d{the}.",
+           "Diga a cor d{the}."),
 }
 KIND_OF = {
-    "en": ("What shape is {colour}?", "Which shape is {colour}?", "What is the {colour} shape?", "What kind of shape is the {colour} one?"),
-    "pt": ("Qual forma é {colour}?", "Que forma é {colour}?", "Qual é a forma {colour}?", "Que tipo de forma é a {colour}?"),
+    "en": ("What shape is {colour}?", "Which shape is {colour}?", "What is the {colour} shape?", "What shape is the {colour} one?",
+           "Which kind of shape is {colour}?", "What kind of shape is {colour}?", "What is the {colour} one?",
+           "What kind of shape is the {colour} one?"),
+    "pt": ("Qual forma é {colour}?", "Que forma é {colour}?", "Qual é a forma {colour}?", "Que forma é a {colour}?", "Que tipo de forma é {colour}?",
+           "Que tipo de forma é a {colour}?"),
 }
 COUNT_ALL = {
-    "en": ("How many shapes are there?", "How many shapes are in the image?", "Count the shapes.", "How many shapes do you see?"),
-    "pt": ("Quantas formas há?", "Quantas formas há na imagem?", "Conte as formas.", "Quantas formas você vê?"),
+    "en": ("How many shapes are there?", "How many shapes are in the image?", "Count the shapes.", "Count all shapes.", "How many shapes can you see?",
+           "How many shapes does the image show?", "How many shapes do you see?"),
+    "pt": ("Quantas formas há?", "Quantas formas há na imagem?", "Conte as formas.", "Quantas formas a imagem mostra?", "Quantas formas existem?", "Quantas formas você vê?"),
 }
 COUNT_SOME = {
-    "en": ("How many {some} are there?", "How many {some} are in the image?", "Count the {some}.", "How many {some} do you see?"),
-    "pt": ("Quant{os} {some} há?", "Quant{os} {some} há na imagem?", "Conte {os2} {some}.", "Quant{os} {some} você vê?"),
+    "en": ("How many {some} are there?", "How many {some} are in the image?", "Count the {some}.", "Count all {some}.", "How many {some} can you see?",
+           "How many {some} does the image show?", "How many {some} do you see?"),
+    "pt": ("Quant{os} {some} há?", "Quant{os} {some} há na imagem?", "Conte {os2} {some}.", "Quant{os} {some} a imagem mostra?", "Quant{os} {some} existem?",
+           "Quant{os} {some} você vê?"),
 }
 IS_THERE = {
-    "en": ("Is there {a}?", "Is there {a} in the image?", "Do you see {a}?", "Can you see {a} in the image?"),
-    "pt": ("Há {a}?", "Há {a} na imagem?", "Você vê {a}?", "Existe {a} na imagem?"),
+    "en": ("Is there {a}?", "Is there {a} in the image?", "Do you see {a}?", "Can you see {a}?", "Do you see {a} in the image?",
+           "Does the image show {a}?", "Is {a} in the image?", "Can you find {a}?", "Can you see {a} in the image?"),
+    "pt": ("Há {a}?", "Há {a} na imagem?", "Você vê {a}?", "Existe {a}?", "Você vê {a} na imagem?", "A imagem mostra {a}?", "Existe {a} na imagem?"),
 }
 SIDES = {
     "en": {"left": "to the left of", "right": "to the right of", "above": "above", "below": "below"},
@@ -48,24 +60,30 @@ SIDES = {
 }
 LOCATE = {
     "en": ("Locate {the}.", "Find {the}.", "Locate {the} in the image.", "Detect {the}.", "Give the bounding box of {the}.",
-           "Locate {the}, output its bbox coordinates using JSON format.", "Find {the} and give its box as JSON."),
-    "pt": ("Localize {the}.", "Encontre {the}.", "Localize {the} na imagem.", "Dê a caixa d{the}.", "Encontre {the} e dê a caixa em JSON."),
+           "Locate {the}, output its bbox coordinates using JSON format.", "Give the box of {the} as JSON.", "Where is {the}? Give its box.",
+           "Find {the} and output its box.", "Find {the} and give its box as JSON."),
+    "pt": ("Localize {the}.", "Encontre {the}.", "Localize {the} na imagem.", "Dê a caixa d{the}.", "Dê a caixa d{the} em JSON.", "Encontre {the} e dê sua caixa.",
+           "Encontre {the} e dê a caixa em JSON."),
 }  # fmt: skip
 LOCATE_ALL = {
     "en": ("Locate all shapes.", "Find all shapes.", "Locate every shape in the image."),
     "pt": ("Localize todas as formas.", "Encontre todas as formas.", "Localize todas as formas da imagem."),
 }
 READ_NUMBER = {
-    "en": ("What number is in the image?", "Read the number.", "What number is this?", "Which number do you see?", "What is the number in the picture?"),
-    "pt": ("Que número há na imagem?", "Leia o número.", "Que número é este?", "Qual número você vê na imagem?"),
+    "en": ("What number is in the image?", "Read the number.", "What number is this?", "Which number do you see?", "What is the number?", "Read the number in the image.",
+           "What number does the picture show?", "What is the number in the picture?"),
+    "pt": ("Que número há na imagem?", "Leia o número.", "Que número é este?", "Qual é o número?", "Que número você vê?", "Qual número há na imagem?", "Qual número você vê na imagem?"),
 }
 READ_WORD = {
-    "en": ("What word is in the image?", "Read the word.", "What word is this?", "Which word do you see?", "What is the word in the picture?"),
-    "pt": ("Que palavra há na imagem?", "Leia a palavra.", "Que palavra é esta?", "Qual palavra você vê na imagem?"),
+    "en": ("What word is in the image?", "Read the word.", "What word is this?", "Which word do you see?", "What is the word?", "Read the word in the image.",
+           "What word does the picture show?", "What is the word in the picture?"),
+    "pt": ("Que palavra há na imagem?", "Leia a palavra.", "Que palavra é esta?", "Qual é a palavra?", "Que palavra você vê?", "Qual palavra há na imagem?",
+           "Qual palavra você vê na imagem?"),
 }
 READ = {
-    "en": ("Read the text.", "What does it say?", "What is written in the image?", "What text is in the image?"),
-    "pt": ("Leia o texto.", "O que está escrito?", "O que está escrito na imagem?", "Que texto há na imagem?"),
+    "en": ("Read the text.", "What does it say?", "What is written in the image?", "What is written here?", "What does the image say?",
+           "Which text is this?", "What text is in the image?"),
+    "pt": ("Leia o texto.", "O que está escrito?", "O que está escrito na imagem?", "O que diz a imagem?", "Que texto é este?", "Que texto há na imagem?"),
 }
 JSON_ONE = {
     "en": ('Answer in JSON with the keys "color" and "shape".', 'Describe the image as JSON with "color" and "shape".',
@@ -75,10 +93,15 @@ JSON_ONE = {
 }  # fmt: skip
 JSON_COUNT = {
     "en": ('How many shapes are there? Answer in JSON with the key "count".', 'Count the shapes. Reply with JSON: {"count": …}.',
+           'Count the shapes and answer as JSON with the key "count".', 'Give JSON with the "count" of shapes.',
            'Give the number of shapes as JSON with the key "count".'),
     "pt": ('Quantas formas há? Responda em JSON com a chave "count".', 'Conte as formas. Responda em JSON: {"count": …}.',
-           'Dê o número de formas em JSON com a chave "count".'),
+           'Conte as formas e responda em JSON com a chave "count".', 'Dê o número de formas em JSON com a chave "count".'),
 }  # fmt: skip
+ONE_OF_TWO = {
+    "en": ("What is in the {} image?", "What does the {} image show?", "What do you see in the {} image?", "What is in the {} picture?"),
+    "pt": ("O que há na {} imagem?", "O que a {} imagem mostra?", "O que você vê na {} imagem?"),
+}
 ORDINALS = {"en": ("first", "second"), "pt": ("primeira", "segunda")}
 
 
@@ -151,8 +174,8 @@ def count_some(rng: random.Random, scene: Scene, language: str, held_out: bool) 
         said = f"There {'is' if n == 1 else 'are'} {NUMBERS['en'][n]} {kind if n == 1 else some}."
         return wording.format(some=some), said, "count"
     noun, f, some = KINDS_PT[kind]
-    number = {0: "nenhuma" if f else "nenhum", 1: "uma" if f else "um", 2: "duas" if f else "dois"}.get(n) or NUMBERS["pt"][n]
-    said = f"Há {number} {noun if n < 2 else some}."
+    number = {1: "uma" if f else "um", 2: "duas" if f else "dois"}.get(n) or NUMBERS["pt"][n]
+    said = f"Há {number} {noun if n < 2 else some}." if n else f"Não há nenhum{'a' * f} {noun}."
     return wording.format(some=some, os="as" if f else "os", os2="as" if f else "os"), said, "count"
 
 
@@ -193,14 +216,14 @@ def relation(rng: random.Random, scene: Scene, language: str, held_out: bool) ->
     if rng.random() < 0.5 and len(scene.shapes) == 2:
         if language == "en":
             said = f"{sentence(the_a)} is {SIDES['en'][side]} {the_b}."
-            return f"Where is {the_a}?", said, "relation"
-        return f"Onde está {the_a}?", f"{sentence(the_a)} está {SIDES['pt'][side]}{the_b}.", "relation"
+            return f"Where is {the_a}?", said, f"relation {side}"
+        return f"Onde está {the_a}?", f"{sentence(the_a)} está {SIDES['pt'][side]}{the_b}.", f"relation {side}"
     opposite = {"left": "right", "right": "left", "above": "below", "below": "above"}
     asked = side if rng.random() < 0.5 else opposite[side]
     if language == "en":
-        return f"Is {the_a} {SIDES['en'][asked]} {the_b}?", "Yes." if asked == side else "No.", "relation"
+        return f"Is {the_a} {SIDES['en'][asked]} {the_b}?", "Yes." if asked == side else "No.", f"relation {side}"
     wording = f"{sentence(the_a)} está {SIDES['pt'][asked]}{the_b}?"
-    return wording, "Sim." if asked == side else "Não.", "relation"
+    return wording, "Sim." if asked == side else "Não.", f"relation {side}"
 
 
 def boxes(shapes: list[Shape], language: str) -> str:
@@ -238,8 +261,8 @@ def read(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Que
 
 Asker = Callable[[random.Random, Scene, str, bool], Question | None]
 ASKERS: tuple[tuple[Asker, float], ...] = (
-    (describe, 4), (colour_of, 1.5), (kind_of, 1.5), (count_all, 1), (count_some, 1.5), (is_there, 2), (relation, 2.5),
-    (locate, 2.5), (json_one, 0.8),
+    (describe, 2.5), (colour_of, 1.3), (kind_of, 1.5), (count_all, 1), (count_some, 1.5), (is_there, 2.5), (relation, 4),
+    (locate, 3.5), (json_one, 1),
 )  # fmt: skip
 
 
@@ -272,7 +295,7 @@ def ask_about_two(rng: random.Random, chat: Chat, scenes: tuple[Scene, Scene], h
     else:
         firsts = [d.replace("A imagem", f"A {o} imagem", 1) for d, o in zip(said, ORDINALS["pt"], strict=True)]
     if r < 0.45:
-        asked = f"What is in the {name} image?" if language == "en" else f"O que há na {name} imagem?"
+        asked = rng.choice(ONE_OF_TWO[language]).format(name)
         answer = firsts[which]
     elif r < 0.7:
         asked = "Describe both images." if language == "en" else "Descreva as duas imagens."

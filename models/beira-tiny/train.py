@@ -13,6 +13,7 @@ import itertools
 import multiprocessing
 import signal
 import sys
+import threading
 import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass
@@ -26,10 +27,15 @@ from torch import Tensor
 import batches
 from batches import Batch, Encoder, Pictures
 from muon import Muon
-from network import COLOUR_CLASSES, KIND_CLASSES, Network, Shape
+from network import COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, Network, Shape
 
-MIX = (("seeing", 11), ("seeing", 11), ("seeing", 11), ("saying", 7), ("saying", 7), ("calling", 3), ("calling", 3))
-"""One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers."""
+MIX = (("seeing", 10), ("seeing", 10), ("seeing", 10), ("calling", 4), ("calling", 4), ("saying", 9), ("reading", 12))
+"""One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers; "reading" is the tower
+alone, on pictures of text."""
+SHARES = {"seen": 0.15, "told": 0.05, "placed": 0.15, "measured": 0.05, "side": 0.05, "reading": 0.15}
+"""Of the aids' losses beside the answers'."""
+TOLD_LAYER, POINTED_LAYER = 2, 3
+"""The text model's layers after which its aids are asked: about the pictures' tokens, about the answers'."""
 LOOKS = 3
 """Batches of pictures a step of the tower alone."""
 GROUP = 4
@@ -44,6 +50,8 @@ class Common:
     gradients: tuple[Tensor, ...]
     barrier: Any
     should_save: Any
+    should_stop: Any
+    is_asked_to_stop: threading.Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ class Work:
     batch: Pictures | Batch
     total: float = 0.0
     n_seeing: int = 0
-    n_batches: int = 1
+    share: float = 1.0
 
 
 def produce(seed: int, first: int, looking: int, steps: int, tokenizer: Path, queue: Any, size: int) -> None:
@@ -64,8 +72,9 @@ def produce(seed: int, first: int, looking: int, steps: int, tokenizer: Path, qu
     def put(parts: list[Any]) -> None:
         total = sum(float(b.weights[:, 1:].sum()) for b in parts if isinstance(b, Batch))
         n_seeing = sum(isinstance(b, Batch) and b.pictures is not None for b in parts)
+        n_looks = len(parts) if not n_seeing else sum(isinstance(b, Pictures) for b in parts) / SHARES["reading"]
         for b in parts:
-            queue.put(Work(b, total, n_seeing, len(parts)))
+            queue.put(Work(b, total, n_seeing, 1 / max(1, n_looks)))
         for _ in range(size):
             queue.put(None)
 
@@ -95,11 +104,15 @@ def optimizers(net: Network, rank: int, size: int) -> list[torch.optim.Optimizer
     return [Muon(mine, lr=0.015), torch.optim.AdamW(rest[rank::size], lr=2e-3, betas=(0.9, 0.98), weight_decay=0.0, eps=1e-9)]
 
 
+SEEN_WEIGHTS = torch.tensor([1.0] * (KIND_CLASSES * COLOUR_CLASSES + KIND_CLASSES + COLOUR_CLASSES) + [3.0] * LETTER_CLASSES)
+"""Letters are few among a picture's tokens."""
+
+
 def seen_loss(said: Tensor, p: Pictures) -> Tensor:
     """Of a head asked about every token of the pictures."""
     seen, has = torch.from_numpy(p.seen), torch.from_numpy(p.has_shape)
     n_pairs = KIND_CLASSES * COLOUR_CLASSES
-    flat = F.binary_cross_entropy_with_logits(said[..., :-4], seen[..., :-4], reduction="none")
+    flat = F.binary_cross_entropy_with_logits(said[..., :-4], seen[..., :-4], reduction="none", pos_weight=SEEN_WEIGHTS)
     loss = flat[..., :n_pairs].sum(-1).mean() + flat[..., n_pairs:].sum(-1).mean()
     if has.any():
         loss = loss + 0.3 * (said[..., -4:] - seen[..., -4:])[has].abs().mean()
@@ -133,16 +146,21 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
         at = torch.from_numpy(batch.at)
     out, tapped = net.hidden(tokens, torch.from_numpy(batch.positions), None if rows is None else rows.reshape(-1, net.s.hidden), at)
     if rows is not None:
-        told = tapped.reshape(-1, net.s.hidden)[at].view(rows.shape)
+        told = tapped[TOLD_LAYER].reshape(-1, net.s.hidden)[at].view(rows.shape)
         losses["told"] = seen_loss(net.aids["told"](told), p)
         losses["placed"] = placed_loss(net.aids["placed"](told), p)
+        for name, asked in (("measured", batch.measured), ("side", batch.sides)):
+            if asked is not None and len(asked):
+                place, truth = torch.from_numpy(asked).unbind(1)
+                pointed = tapped[POINTED_LAYER].reshape(-1, net.s.hidden)[place]
+                losses[name] = F.cross_entropy(net.aids[name](F.rms_norm(pointed, pointed.shape[-1:])), truth)
     kept = weights > 0
     logits = net.logits(out[:, :-1][kept])
     each = F.cross_entropy(logits, tokens[:, 1:][kept], reduction="none")
     w = weights[kept]
     losses["answer"] = (each * w).sum()
     losses["weight"] = w.sum()
-    answers = w == 1
+    answers = w >= 1
     losses["right"] = (logits.argmax(-1) == tokens[:, 1:][kept])[answers].float().mean().detach()
     return losses
 
@@ -221,12 +239,12 @@ class Learner:
             batch = work.batch
             if isinstance(batch, Pictures):
                 losses = look_loss(self.net, batch)
-                (losses["seen"] / work.n_batches).backward()
-                told["seen"].append(losses["seen"].item())
+                (losses["seen"] * work.share).backward()
+                told["looked"].append(losses["seen"].item())
                 continue
             losses = loss_of(self.net, batch)
             loss = losses["answer"] / work.total
-            for name, share in (("seen", 0.15), ("told", 0.05), ("placed", 0.1)):
+            for name, share in SHARES.items():
                 if name in losses:
                     loss = loss + share * losses[name] / work.n_seeing
                     told[name].append(losses[name].item())
@@ -256,11 +274,14 @@ def run(rank: int, net: Network, a: argparse.Namespace, common: Common, queue: A
             told.clear()
             began = now
         if rank == 0:  # one clock decides for all
-            common.should_save.value = now - saved > 60 * a.minutes or learner.step in (a.looking, a.steps)
+            common.should_stop.value = common.is_asked_to_stop.is_set()
+            common.should_save.value = common.should_stop.value or now - saved > 60 * a.minutes or learner.step in (a.looking, a.steps)
         common.barrier.wait()
         if common.should_save.value:
             learner.save()
             saved = now
+        if common.should_stop.value:
+            return
 
 
 def main() -> None:
@@ -273,7 +294,6 @@ def main() -> None:
     p.add_argument("--learners", type=int, default=2, help="processes of one thread each")
     a = p.parse_args()
     torch.set_num_threads(1)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaving by the front door ends the other processes too
     torch.manual_seed(1)
     net, first = Network(Shape()), 0
     if (file := a.work / "checkpoint.pt").exists():
@@ -284,14 +304,21 @@ def main() -> None:
     context = multiprocessing.get_context("fork")
     size = sum(x.numel() for x in net.parameters())
     gradients = tuple(torch.zeros(size).share_memory_() for _ in range(a.learners))
-    common = Common(a.learners, gradients, context.Barrier(a.learners), context.Value("b", False))
+    common = Common(a.learners, gradients, context.Barrier(a.learners), context.Value("b", False), context.Value("b", False), threading.Event())
     queue = context.Queue(24)
     produced = (a.seed, first, a.looking, a.steps, a.work / "tokenizer.json", queue, a.learners)
     others = [context.Process(target=produce, args=produced, daemon=True)]
     others += [context.Process(target=run, args=(i, net, a, common, queue), daemon=True) for i in range(1, a.learners)]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for all that start here; the handlers below are this process's own
     for process in others:
         process.start()
+    for number in (signal.SIGTERM, signal.SIGINT):  # the step is ended and kept
+        signal.signal(number, lambda *_: common.is_asked_to_stop.set())
     run(0, net, a, common, queue)
+    for process in others[1:]:
+        process.join()
+    if common.should_stop.value:
+        sys.exit(143)
 
 
 if __name__ == "__main__":

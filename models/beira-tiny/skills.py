@@ -1,0 +1,175 @@
+"""What tools can do, how they may be defined and how people ask for it: a table, some held out, and made-up ones."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import saying
+
+Maker = Callable[[random.Random, bool], Any]
+
+
+def _number(low: int, high: int) -> Maker:
+    return lambda rng, held_out: rng.randint(low, high)
+
+
+def _one(*values: str) -> Maker:
+    return lambda rng, held_out: rng.choice(values)
+
+
+def _code(rng: random.Random, held_out: bool) -> str:
+    return saying.code(rng)
+
+
+def _symbol(rng: random.Random, held_out: bool) -> str:
+    return "".join(rng.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ") for _ in range(rng.randint(2, 4)))
+
+
+def _mail(rng: random.Random, held_out: bool) -> str:
+    return f"{saying.name(rng, held_out).lower()}@{saying.word(rng, held_out)}.com"
+
+
+def _time(rng: random.Random, held_out: bool) -> str:
+    return f"{rng.randint(1, 12)}:{rng.choice(('00', '15', '30', '45'))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One argument: the names it may have, and how its values are made."""
+
+    names: tuple[str, ...]
+    make: Maker
+    about: str
+    type: str = "string"
+
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """Something that a tool can do: how it may be defined and how people ask for it. The last wording is held out."""
+
+    names: tuple[str, ...]
+    about: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    english: tuple[str, ...]
+    portuguese: tuple[str, ...]
+
+
+P = Parameter
+_PLACE = P(("location", "city", "place", "where"), saying.city, "The city and state")
+SKILLS = (
+    Skill(("get_weather", "weather", "get_current_weather", "forecast"), ("Get the current weather for a location", "Weather in a city"), (_PLACE,),
+          ("What is the weather in {0}?", "How is the weather in {0}?", "Weather in {0}?", "What's the weather like in {0}?", "Tell me the weather in {0}."),
+          ("Como está o tempo em {0}?", "Qual é o clima em {0}?", "Como está o clima em {0}?", "Diga o tempo em {0}.")),
+    Skill(("search", "web_search", "search_web", "find"), ("Search the web", "Find pages about something"),
+          (P(("query", "q", "text"), saying.phrase, "What to search for"),),
+          ("Search for {0}.", "Search the web for {0}.", "Look up {0}.", "Find pages about {0}."),
+          ("Pesquise {0}.", "Busque {0} na web.", "Procure {0}.")),
+    Skill(("set_timer", "start_timer", "timer"), ("Start a timer",), (P(("minutes", "duration"), _number(1, 90), "Minutes", "integer"),),
+          ("Set a timer for {0} minutes.", "Start a timer of {0} minutes.", "Timer for {0} minutes.", "I need a timer for {0} minutes."),
+          ("Crie um timer de {0} minutos.", "Timer de {0} minutos.", "Preciso de um timer de {0} minutos.")),
+    Skill(("send_email", "email", "write_email"), ("Send an email",),
+          (P(("to", "recipient", "address"), _mail, "Who gets it"), P(("subject", "title", "topic"), saying.phrase, "The subject")),
+          ("Send an email to {0} about {1}.", "Write to {0} about {1}.", "Email {0} about {1}."),
+          ("Envie um email para {0} sobre {1}.", "Escreva para {0} sobre {1}.", "Mande um email a {0} sobre {1}.")),
+    Skill(("convert_currency", "exchange", "convert"), ("Convert an amount of money",),
+          (P(("amount", "value"), _number(1, 999), "How much", "number"), P(("from", "source"), _one("USD", "EUR", "BRL", "GBP", "JPY"), "Currency"),
+           P(("to", "target"), _one("CHF", "CAD", "AUD", "MXN", "CNY"), "Currency")),
+          ("Convert {0} {1} to {2}.", "How much is {0} {1} in {2}?", "Exchange {0} {1} for {2}."),
+          ("Converta {0} {1} para {2}.", "Quanto é {0} {1} em {2}?", "Troque {0} {1} por {2}.")),
+    Skill(("get_stock_price", "stock_price", "quote"), ("Get the price of a stock",), (P(("symbol", "ticker"), _symbol, "The symbol"),),
+          ("What is the stock price of {0}?", "Price of {0} stock?", "Get the quote of {0}.", "How is {0} stock doing?"),
+          ("Qual é o preço da ação {0}?", "Cotação de {0}?", "Como está a ação {0}?")),
+    Skill(("play_music", "play_song", "play"), ("Play a song",), (P(("song", "title", "track"), saying.phrase, "The song"),),
+          ("Play {0}.", "Play the song {0}.", "I want to hear {0}."), ("Toque {0}.", "Toque a música {0}.", "Quero ouvir {0}.")),
+    Skill(("book_flight", "find_flight", "search_flights"), ("Book a flight",),
+          (P(("origin", "from", "departure"), saying.city, "Where from"), P(("destination", "to", "arrival"), saying.city, "Where to")),
+          ("Book a flight from {0} to {1}.", "Find a flight from {0} to {1}.", "I want to fly from {0} to {1}."),
+          ("Reserve um voo de {0} para {1}.", "Busque um voo de {0} para {1}.", "Quero voar de {0} para {1}.")),
+    Skill(("add_todo", "add_task", "create_task", "remember"), ("Add a task to the list",), (P(("task", "item", "text"), saying.phrase, "The task"),),
+          ("Add {0} to my list.", "Remember {0}.", "Add the task {0}.", "Put {0} on my list."),
+          ("Adicione {0} à minha lista.", "Lembre {0}.", "Ponha {0} na minha lista.")),
+    Skill(("lookup_user", "get_user", "find_user"), ("Find a user by id",), (P(("id", "user_id", "user"), _code, "The id"),),
+          ("Find the user {0}.", "Look up user {0}.", "Who is user {0}?", "Show me user {0}."),
+          ("Encontre o usuário {0}.", "Quem é o usuário {0}?", "Mostre o usuário {0}.")),
+    Skill(("get_time", "current_time", "clock"), ("Get the time in a city",), (P(("city", "location", "zone"), saying.city, "The city"),),
+          ("What time is it in {0}?", "Time in {0}?", "Tell me the time in {0}."),
+          ("Que horas são em {0}?", "Hora em {0}?", "Diga a hora em {0}.")),
+    Skill(("send_message", "message", "text"), ("Send a message to a person",),
+          (P(("to", "name", "person"), saying.name, "Who"), P(("text", "message", "body"), saying.phrase, "What to say")),
+          ("Send {0} the message {1}.", "Tell {0}: {1}", "Message {0}: {1}", "Write {0} a message: {1}"),
+          ("Envie a {0} a mensagem {1}.", "Diga a {0}: {1}", "Mensagem para {0}: {1}")),
+    Skill(("order_food", "order", "buy"), ("Order something",),
+          (P(("quantity", "count"), _number(1, 20), "How many", "integer"), P(("item", "product"), saying.word, "What")),
+          ("Order {0} {1}.", "Buy {0} {1}.", "I would like {0} {1}."), ("Peça {0} {1}.", "Compre {0} {1}.", "Quero {0} {1}.")),
+    Skill(("set_light", "light", "change_light"), ("Change a light",),
+          (P(("room", "where"), _one("kitchen", "bedroom", "office", "hall", "garage"), "The room"),
+           P(("color", "colour"), _one("red", "green", "blue", "white", "yellow"), "The color")),
+          ("Make the light in the {0} {1}.", "Set the {0} light to {1}.", "Turn the {0} light {1}."),
+          ("Mude a luz de {0} para {1}.", "Luz de {0}: {1}.", "Ponha a luz de {0} em {1}.")),
+    Skill(("set_alarm", "alarm", "wake_me"), ("Set an alarm",), (P(("time", "at"), _time, "The time"),),
+          ("Wake me at {0}.", "Set an alarm for {0}.", "Alarm at {0}."), ("Acorde-me às {0}.", "Alarme às {0}.", "Crie um alarme para {0}.")),
+)  # fmt: skip
+SKILLS_HELD_OUT = (
+    Skill(("track_package", "find_package"), ("Track a package by its number",), (P(("number", "tracking"), _code, "The number"),),
+          ("Track the package {0}.", "Where is package {0}?"), ("Rastreie o pacote {0}.", "Onde está o pacote {0}?")),
+    Skill(("rent_car", "car_rental"), ("Rent a car in a city",),
+          (P(("city", "pickup"), saying.city, "Where"), P(("days", "period"), _number(1, 30), "Days", "integer")),
+          ("Rent a car in {0} for {1} days.", "I need a car in {0} for {1} days."), ("Alugue um carro em {0} por {1} dias.", "Preciso de um carro em {0} por {1} dias.")),
+    Skill(("define_word", "dictionary"), ("Define a word",), (P(("word", "term"), saying.word, "The word"),),
+          ("Define the word {0}.", "Look up the definition of {0}."), ("Defina a palavra {0}.", "Procure a definição de {0}.")),
+    Skill(("call_person", "phone"), ("Call a person",), (P(("name", "contact"), saying.name, "Who"),),
+          ("Call {0}.", "Phone {0} now."), ("Ligue para {0}.", "Telefone para {0}.")),
+)  # fmt: skip
+VERBS = {  # English, Portuguese; none of the held-out skills' own
+    "get": "obtenha", "open": "abra", "close": "feche", "start": "inicie", "stop": "pare", "check": "verifique", "cancel": "cancele",
+    "create": "crie", "delete": "apague", "show": "mostre", "update": "atualize", "print": "imprima", "share": "compartilhe",
+    "read": "leia", "count": "conte", "measure": "meça", "plan": "planeje", "pay": "pague", "reserve": "reserve", "move": "mova",
+    "list": "liste", "fix": "conserte", "clean": "limpe", "copy": "copie", "draw": "desenhe", "save": "salve", "sell": "venda",
+    "test": "teste", "watch": "assista", "wash": "lave", "visit": "visite", "invite": "convide", "find": "encontre", "order": "peça",
+}  # fmt: skip
+KEYS = (
+    "name", "id", "text", "city", "date", "value", "code", "number", "title", "amount", "type", "key", "user", "place", "target", "item",
+    "label", "size", "kind", "path", "file", "level", "mode", "color", "day", "from", "to", "unit", "label", "note", "person", "country",
+)  # fmt: skip
+_MAKERS: tuple[tuple[Maker, str], ...] = (
+    (saying.word, "string"), (saying.word, "string"), (saying.city, "string"), (saying.name, "string"), (_code, "string"),
+    (saying.phrase, "string"), (_number(1, 999), "integer"), (_number(1, 99), "number"), (_mail, "string"), (_time, "string"),
+)  # fmt: skip
+_JOINTS = {"en": ("for", "in", "with", "at", "to", "from", "by", "on"), "pt": ("para", "em", "com", "de", "por")}
+
+
+def made_up(rng: random.Random) -> Skill:
+    """A skill that no other example has: what it is called and asked by has to be read."""
+    verb, noun = rng.choice(sorted(VERBS)), saying.word(rng, False)
+    verb_pt, r = VERBS[verb], rng.random()
+    if r < 0.4:
+        names = (f"{verb}_{noun}", f"{noun}_{verb}")
+    elif r < 0.6:
+        names = (verb + noun.capitalize(), noun)
+    else:
+        names = (saying.word(rng, False), f"{saying.word(rng, False)}_{saying.word(rng, False)}")
+    parameters = []
+    for _ in range(rng.choice((1, 1, 1, 2, 2, 3))):
+        make, type_ = rng.choice(_MAKERS)
+        parameters.append(Parameter((rng.choice(KEYS), saying.word(rng, False)), make, f"The {saying.word(rng, False)}", type_))
+
+    def rows(language: str, verb: str, article: str, polite: tuple[str, ...]) -> tuple[str, ...]:
+        joints = [""] + [" " + rng.choice(_JOINTS[language]) for _ in parameters]
+        values = "".join(f"{joint} {{{i}}}" for i, joint in enumerate(joints[: len(parameters)]))
+        if rng.random() < 0.4:
+            values = joints[-1] + values
+        plain = f"{verb} {article} {noun}{values}" if rng.random() < 0.7 else f"{verb} {noun}{values}"
+        return (plain + ".", *(p.format(plain) for p in polite), plain + ".")
+
+    about = (f"{verb.capitalize()} a {noun}", f"{verb.capitalize()} the {noun}")
+    english = rows("en", verb, rng.choice(("the", "my", "a")), ("Please {}.", "Can you {}?", "I want to {}.", "I need to {} now."))
+    portuguese = rows("pt", verb_pt, rng.choice(("o", "a", "meu")), ("Por favor, {}.", "{} agora."))
+    return Skill(names, about, tuple(parameters), tuple(_upper(e) for e in english), tuple(_upper(e) for e in portuguese))
+
+
+def _upper(text: str) -> str:
+    """Its first letter, nothing else: values follow later."""
+    return text[0].upper() + text[1:]

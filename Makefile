@@ -40,7 +40,9 @@ bench: install
 # the embedded model from nothing, or on from its last checkpoint: hours on 2 cores
 RECIPE := models/beira-tiny
 WORK := $(RECIPE)/work
-STEPS ?= 4000
+STEPS ?= 6000
+LOOKING ?= 150
+COUNT ?= 50
 MODEL := .venv-model
 
 $(MODEL)/.installed: pyproject.toml
@@ -54,9 +56,9 @@ $(WORK)/tokenizer.json: | $(MODEL)/.installed
 	$(MODEL)/bin/python $(RECIPE)/tokens.py --out $@
 
 model: $(MODEL)/.installed $(WORK)/tokenizer.json
-	nice -n 10 $(MODEL)/bin/python $(RECIPE)/train.py --work $(WORK) --steps $(STEPS)
+	nice -n 10 $(MODEL)/bin/python $(RECIPE)/train.py --work $(WORK) --steps $(STEPS) --looking $(LOOKING)
 	$(MODEL)/bin/python $(RECIPE)/export.py --work $(WORK) --out $(RECIPE)
-	$(MODEL)/bin/python $(RECIPE)/evaluate.py --model $(RECIPE) --json $(RECIPE)/figures.json --sheet $(RECIPE)/sheet.png
+	$(MODEL)/bin/python $(RECIPE)/evaluate.py --model $(RECIPE) --count $(COUNT) --json $(RECIPE)/figures.json --sheet $(RECIPE)/sheet.png
 	$(MODEL)/bin/python $(RECIPE)/parity.py --work $(WORK) --json $(RECIPE)/parity.json
 
 clean:

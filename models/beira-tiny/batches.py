@@ -18,7 +18,7 @@ from chats import Chat, parts
 from lexicon import COLOURS, KINDS
 from network import DECADES, KIND_CLASSES, PATCH_VALUES, SEEN
 from runtime.engine.request import Image, Markup, Text
-from scenes import CELL, Scene, padded_cells, pixels
+from scenes import CELL, Scene, draw_page, padded_cells, picture_size, pixels
 from tokens import markup_ids
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
@@ -205,7 +205,8 @@ def truth(scene: Scene, columns: int, rows: int) -> tuple[np.ndarray, np.ndarray
     origin = np.stack([np.tile(x, (rows, 1)), np.tile(y[:, None], (1, columns))] * 2, -1) / CELL
     seen[..., -4:] = placed - origin
     for letter, box in zip(scene.text or "", scene.letters, strict=True):
-        seen[overlap(box) > 40, n_pairs + KIND_CLASSES + len(COLOURS) + LETTERS.index(letter)] = 1
+        least = max(40, 0.2 * min(CELL * CELL, (box[2] - box[0]) * (box[3] - box[1])))
+        seen[overlap(box) > least, n_pairs + KIND_CLASSES + len(COLOURS) + LETTERS.index(letter)] = 1
     return seen.reshape(rows * columns, -1), placed.reshape(-1, 4), best.reshape(-1) > 0
 
 
@@ -246,7 +247,7 @@ def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: 
     """`count` batches of one kind, chats of like length together. The same for the same seed and index."""
     rng = random.Random(f"{seed} {kind} {index}")
     if kind == "reading":
-        return [looks(seed, index * count + i, size, text=1.0) for i in range(count)]
+        return [pages(seed, index * count + i, size) for i in range(count)]
     if kind == "seeing":
         cells = data.cells_for(rng)
         size = max(3, min(size, 400 // (cells[0] * cells[1])))
@@ -260,9 +261,16 @@ def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: 
     return made
 
 
-def looks(seed: int, index: int, size: int, text: float = 0.3) -> Pictures:
-    """Pictures alone, for the tower."""
+def looks(seed: int, index: int, size: int) -> Pictures:
+    """Pictures alone, for the tower's first lessons."""
     rng = random.Random(f"{seed} looking {index}")
     cells = data.cells_for(rng, large=0.0)
-    size = max(6, min(size, 25 * size // (cells[0] * cells[1])))
-    return pictures_of([data.scene(rng, cells, False, text=text) for _ in range(size)])
+    size = max(6, min(size, 800 // (cells[0] * cells[1])))
+    return pictures_of([data.scene(rng, cells, False, text=0.3) for _ in range(size)])
+
+
+def pages(seed: int, index: int, size: int) -> Pictures:
+    """Pictures full of letters, for the tower alone: what is read needs by far the most examples."""
+    rng = random.Random(f"{seed} pages {index}")
+    cells = rng.choice(((2, 2), (3, 2), (4, 2), (5, 2), (3, 3), (4, 3), (6, 2), (5, 3)))
+    return pictures_of([draw_page(rng, picture_size(rng, cells, False)) for _ in range(max(4, size // (cells[0] * cells[1])))])

@@ -171,6 +171,32 @@ def draw_text(rng: random.Random, size: tuple[int, int], held_out: bool = False)
     return Scene(image, (), text, tuple(boxes))
 
 
+def draw_page(rng: random.Random, size: tuple[int, int]) -> Scene:
+    """Lines of letters and digits, as many as fit: for the tower's lessons alone."""
+    width, height = size
+    ink, paper = _ink(rng)
+    image = _paper(rng, size, paper)
+    draw = PIL.ImageDraw.Draw(image)
+    text, letters, y = "", [], rng.uniform(1, 8)
+    while height - y > 27:
+        font = font_of(_font_name(rng, False), int(rng.uniform(24, max(24, min(84, 1.15 * (height - y))))))
+        x = rng.uniform(1, 12)
+        top, bottom = draw.textbbox((0, 0), "H0", font=font)[1::2]
+        if y + bottom - top > height - 1:
+            continue
+        while True:
+            c = rng.choice("0123456789" if rng.random() < 0.35 else "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+            wide = font.getlength(c)
+            if x + wide > width - 1:
+                break
+            draw.text((x, y - top), c, font=font, fill=ink)
+            text += c
+            letters.append((round(x), round(y), round(x + wide), round(y + bottom - top)))
+            x += wide
+        y += bottom - top + rng.uniform(3, 14)
+    return Scene(image, (), text, tuple(letters))
+
+
 def _places(rng: random.Random, width: int, height: int, count: int) -> list[Box]:
     """Boxes that keep a distance from each other."""
     short = min(width, height)

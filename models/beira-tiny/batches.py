@@ -129,7 +129,7 @@ class Encoder:
         if task.endswith("ground"):
             is_box, number = False, []
             for i, token in enumerate(said):
-                written = self._tokenizer.id_to_token(token)
+                written = self._tokenizer.id_to_token(token).replace("[{", "")
                 if written.isdigit() and (is_box or number):
                     number.append(i)
                     continue
@@ -146,7 +146,7 @@ class Encoder:
 def _weigh(weights: list[float], began: int) -> None:
     """A short answer's tokens decide as much as a long one's: `Yes.` against a list of boxes."""
     n = len(weights) - began
-    weights[began:] = [min(3.0, max(1.0, 14 / n))] * n
+    weights[began:] = [min(1.5, max(1.0, 14 / n))] * n
 
 
 def positions_of(n: int, pictures: list[tuple[int, int, int]]) -> np.ndarray:

@@ -87,7 +87,7 @@ def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None
     chat.tools = [m.definition for m in made]
     for _ in range(turns):
         r = rng.random()
-        if r < 0.25:
+        if r < (0.25 if held_out else 0.33):
             _ask_no_tool(rng, chat, made, held_out)
             continue
         tool = rng.choice(made)

@@ -29,7 +29,7 @@ def cells_for(rng: random.Random, large: float = 0.06) -> Cells:
             return columns, rows
 
 
-def scene(rng: random.Random, cells: Cells, held_out: bool, text: float = 0.3, count: int | None = None) -> Scene:
+def scene(rng: random.Random, cells: Cells, held_out: bool, text: float = 0.4, count: int | None = None) -> Scene:
     """A picture that fills `cells` once padded."""
     size = picture_size(rng, cells, held_out)
     if rng.random() < text and count is None:

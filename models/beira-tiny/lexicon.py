@@ -149,7 +149,8 @@ What is the chemical formula of {w}?|Which {w} is the fastest?|When does the {w}
 Explain how {w} and {w} are different.|What language do they speak in {c}?|What color is the {w} of {n}?
 How long does it take to learn {w}?|Do you like {w}?|What is {n}'s phone number?|List the planets.
 Who discovered {w}?|What is the speed of light?|Tell me about {c}.|Tell me about the {w}.|What is a {w}?
-Why did {n} leave {c}?|How can I learn {w}?|What time does the {w} leave?|Where can I find {w}?|Who was {n}?""".replace("\n", "|").split("|")
+Why did {n} leave {c}?|How can I learn {w}?|What time does the {w} leave?|Where can I find {w}?|Who was {n}?|How many {w} are in the {w}?
+How many {w} does a {w} have?|How many {w} live in {c}?|How tall is the {w}?|Is there {w} in {c}?|Can you recommend a {w}?""".replace("\n", "|").split("|")
     ),
     "pt": tuple(
         """Quem escreveu {w}?|Qual é o sentido de {w}?|Como se cozinha {w}?|Por que o {w} é {w}?|Quem é o presidente de {c}?
@@ -159,7 +160,8 @@ Qual é o melhor {w} de {c}?|Onde mora {n}?|O que {n} disse sobre {w}?|Como func
 Resuma a história de {c}.|O que é o amor?|Quem pintou {w}?|Como chego em {c}?|Por que precisamos de {w}?
 Traduza {w} para o alemão.|Quanto pesa {w}?|Quais são as regras de {w}?|Qual {w} é o mais rápido?|Devo comprar {w}?
 Que língua se fala em {c}?|Você gosta de {w}?|Quem descobriu {w}?|Fale sobre {c}.|Fale sobre {w}.|O que é {w}?
-Qual é o telefone de {n}?|Quando abre {w}?|Quem foi {n}?|Como posso aprender {w}?|Onde fica {w}?""".replace("\n", "|").split("|")
+Qual é o telefone de {n}?|Quando abre {w}?|Quem foi {n}?|Como posso aprender {w}?|Onde fica {w}?|Quantos {w} tem o {w}?|Quantas {w} há em {c}?|Quanto mede {w}?
+Existe {w} em {c}?|Qual é a moeda de {c}?|O que devo levar para {c}?""".replace("\n", "|").split("|")
     ),
 }
 ODD_HELD_OUT = {

@@ -29,10 +29,10 @@ from batches import Batch, Encoder, Pictures
 from muon import Muon
 from network import COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, Network, Shape
 
-MIX = (("seeing", 10), ("seeing", 10), ("seeing", 10), ("calling", 4), ("calling", 4), ("saying", 9), ("reading", 250), ("reading", 250), ("reading", 250))
+MIX = (("seeing", 10), ("seeing", 10), ("seeing", 10), ("calling", 5), ("calling", 5), ("saying", 8), ("reading", 250), ("reading", 250))
 """One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers; "reading" is the tower
 alone, on so many tokens of pages."""
-SHARES = {"seen": 0.15, "told": 0.05, "placed": 0.15, "measured": 0.2, "side": 0.15, "reading": 0.15}
+SHARES = {"seen": 0.15, "told": 0.05, "placed": 0.15, "measured": 0.05, "side": 0.05, "reading": 0.15}
 """Of the aids' losses beside the answers'."""
 TOLD_LAYER, POINTED_LAYER = 2, 3
 """The text model's layers after which its aids are asked: about the pictures' tokens, about the answers'."""

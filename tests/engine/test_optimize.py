@@ -93,6 +93,7 @@ def test_quantised_embeddings_point_the_same_way(model: Model, f16: Path, optimi
     reference = embeddings(model, f16 if source == "f16" else PROJECTOR_FILE)
     cosine = cosines(reference, embeddings(model, optimized))
     print(f"cosine similarity to {source}: {cosine.mean():.6f} on average, {cosine.min():.6f} at the lowest")
+    assert cosine.mean() > 0.999
     assert cosine.min() > 0.995
 
 
@@ -102,6 +103,7 @@ def test_the_fastest_mix_that_keeps_enough_is_written(tmp_path: Path) -> None:
         found = write_best(TEXT_FILE, PROJECTOR_FILE, target, side=SIDE, enough=enough)
         assert found.kinds == kinds
         assert 0.995 < found.lowest <= found.mean < 1.00001
+        assert found.mean > 0.999
         assert "cosine similarity" in found.describe()
         down = next(t for t in GGUFReader(target).tensors if t.name == "v.blk.0.ffn_down.weight")
         assert down.tensor_type.name == kinds["ffn"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -130,7 +131,7 @@ def test_it_can_be_switched_off() -> None:
 
 
 TIE = 0.25
-"""Of a log-probability."""
+"""Of a log-probability: 0.18 was seen, where what came before had differed by 0.04."""
 
 
 class Free:
@@ -143,17 +144,23 @@ class Free:
         """Nothing to learn."""
 
 
-@pytest.fixture(scope="module")
-def pair() -> Iterator[tuple[Engine, Engine]]:
+@contextlib.contextmanager
+def both() -> Iterator[tuple[Engine, Engine]]:
     """Without drafts, and with as many as there can be."""
     plain, drafting = small_engine(draft_tokens=0), small_engine()
     drafting._runner._speculator._costs = Free()  # type: ignore[assignment]
     yield plain, drafting
     assert not plain.stats().tokens_drafted
-    assert drafting.stats().tokens_guessed > 500
     for engine in (plain, drafting):
         assert engine.stats().faults == 0
         engine.close()
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[tuple[Engine, Engine]]:
+    with both() as pair:
+        yield pair
+        assert pair[1].stats().tokens_guessed > 500
 
 
 PROMPTS = [
@@ -164,38 +171,44 @@ PROMPTS = [
 ]
 
 
+PARAMS: list[dict[str, object]] = [
+    {},
+    {"repetition_penalty": 1.2},
+    {"temperature": 0.8, "seed": 5, "top_p": 0.9},
+    {"temperature": 2.0, "seed": 6, "frequency_penalty": 0.5},
+    {"ignore_eos": False, "stop": ("circle",)},
+    {"logprobs": 2},
+]
+
+
 @pytest.mark.parametrize("parts", PROMPTS, ids=["answer", "list", "repeat", "text"])
-@pytest.mark.parametrize(
-    "params",
-    [
-        {},
-        {"repetition_penalty": 1.2},
-        {"temperature": 0.8, "seed": 5, "top_p": 0.9},
-        {"temperature": 2.0, "seed": 6, "frequency_penalty": 0.5},
-        {"ignore_eos": False, "stop": ("circle",)},
-        {"logprobs": 2},
-    ],
-    ids=str,
-)
-def test_the_text_is_the_same(pair: tuple[Engine, Engine], parts: list[Part], params: dict[str, object]) -> None:
-    plain, drafting = pair
-    is_greedy = not {"temperature", "repetition_penalty"} & set(params)
-    wanted = {"max_tokens": 120, "ignore_eos": True, **params} | ({"logprobs": 2} if is_greedy else {})
-    before, after = (generate(engine, parts, **wanted) for engine in (plain, drafting))
-    if is_greedy and after.text() != before.text():
-        assert parts_at_a_tie(*([t for piece in sink.pieces for t in piece.logprobs] for sink in (before, after)))
-        return
+@pytest.mark.parametrize("params", PARAMS, ids=str)
+def test_the_text_is_the_same(parts: list[Part], params: dict[str, object]) -> None:
+    with both() as engines:
+        before, after = (generate(each, parts, **{"max_tokens": 120, "ignore_eos": True, **params}) for each in engines)
     assert after.text() == before.text()
     assert after.finished == before.finished
     tokens = [[[t.token for t in piece.logprobs] for piece in sink.pieces] for sink in (before, after)]
     assert tokens[0] == tokens[1]
 
 
-def parts_at_a_tie(one: list[TokenLogprob], other: list[TokenLogprob]) -> bool:
-    """Whether they are the same up to a token for which each had the other's as good as its own.
+@pytest.mark.parametrize("parts", PROMPTS, ids=["answer", "list", "repeat", "text"])
+def test_it_is_after_other_answers_too(pair: tuple[Engine, Engine], parts: list[Part]) -> None:
+    """Each engine's cache holds other things in other places by then, which rounds differently."""
+    for params in PARAMS:
+        before, after = (
+            generate(each, parts, **{"max_tokens": 120, "ignore_eos": True, **params, "logprobs": 2}) for each in pair
+        )
+        one, other = ([t for piece in sink.pieces for t in piece.logprobs] for sink in (before, after))
+        if [t.token for t in one] == [t.token for t in other]:
+            assert after.finished == before.finished
+        else:
+            # a penalty is no part of a log-probability: of such choices these cannot say how close they were
+            assert "repetition_penalty" in params or parts_at_a_tie(one, other)
 
-    Kernels round differently for other batch sizes and other places in the cache: 0.04 of a log-probability was seen.
-    """
+
+def parts_at_a_tie(one: list[TokenLogprob], other: list[TokenLogprob]) -> bool:
+    """Whether they are the same up to a token for which each had the other's as good as its own."""
     a, b = next((a, b) for a, b in zip(one, other, strict=False) if a.token != b.token)
     return a.logprob - dict(a.top).get(b.token, -9) < TIE and b.logprob - dict(b.top).get(a.token, -9) < TIE
 

@@ -22,9 +22,8 @@ sys.path[:0] = [str(ROOT), str(RECIPE)]
 
 import evaluate  # noqa: E402
 
-from runtime.engine.fidelity import cosines, drawing  # noqa: E402
+from runtime.engine.fidelity import cosines, drawing, write_best  # noqa: E402
 from runtime.engine.llama import Floats, Model  # noqa: E402
-from runtime.engine.optimize import optimize  # noqa: E402
 from runtime.engine.projector import Projector  # noqa: E402
 
 TASKS = ["describe", "colour", "kind", "count", "relation", "yes/no", "read", "ground"]
@@ -52,7 +51,10 @@ def main(count: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copy(RECIPE / "beira-tiny.gguf", folder)
-        optimize(RECIPE / "beira-tiny-mmproj.gguf", folder / "beira-tiny-mmproj.gguf")
+        written = write_best(
+            RECIPE / "beira-tiny.gguf", RECIPE / "beira-tiny-mmproj.gguf", folder / "beira-tiny-mmproj.gguf"
+        )
+        print(written.describe())
         model = Model(RECIPE / "beira-tiny.gguf", gpu_layers=0)
         rows = []
         for path in (RECIPE, folder):

@@ -26,6 +26,9 @@ FILLED = 9
 take 1.08 of what 12 do, but 7 take 0.94 of 8. Of prompts, 147 rows take 1.11 of what 148 do, and 145 still 1.04."""
 SMALLEST = 3
 """Tokens of prefill beside streams, at least."""
+FEW, DEARER = 16, 2.0
+"""Rows of prefill that are few, and how much more one of them costs than one of many, before that is measured: at the
+0.5b shape one of 3 or 7 beside a stream takes 10 ms, one of 128 takes 5."""
 INERTIA = 0.7
 
 
@@ -37,8 +40,8 @@ class Pace:
     """Rows that one batch takes at most."""
     _steps: dict[tuple[int, int], float] = field(default_factory=dict)
     """Seconds of a step that only decodes, by threads and streams."""
-    _rows: dict[int, float] = field(default_factory=dict)
-    """Seconds that one more row of prefill costs, by threads."""
+    _rows: dict[tuple[int, bool], float] = field(default_factory=dict)
+    """Seconds that one more row of prefill costs, by threads and whether it is one of few."""
 
     def measured(self, threads: int, streams: int, prefill: int, seconds: float) -> None:
         """A batch of one row for each of `streams` and `prefill` rows has been computed."""
@@ -48,21 +51,36 @@ class Pace:
         alone = self._step(threads, streams) if streams else 0.0
         if alone is None or (not streams and prefill < FIRST_SLICE // ROWS):
             return  # weights are read once, whatever the rows: few of them tell little of more
-        _learn(self._rows, threads, max(seconds - alone, seconds / (streams + prefill) / 2) / prefill)
+        row = max(seconds - alone, seconds / (streams + prefill) / 2) / prefill
+        _learn(self._rows, (threads, prefill <= FEW), row)
 
     def budget(self, threads: int, streams: int, behind: int, pending: int) -> int:
         """Rows of prefill for the next step, where `behind` with `pending` rows in all wait for their first token
         beside `streams`."""
-        row = self._rows.get(threads)
+        few, many = self._row(threads)
         if not streams:
-            most = 0 if row is None else int(LONGEST_ALONE / row) // FIRST_SLICE * FIRST_SLICE
+            most = 0 if many is None else int(LONGEST_ALONE / many) // FIRST_SLICE * FIRST_SLICE
             return min(max(most, FIRST_SLICE), self.batch)
         step = self._step(threads, streams)
-        if row is None or step is None:
-            return _whole(streams, 4 * ROWS)
-        is_little = behind > 1 and pending * row <= LITTLE
-        seconds = LONGEST if is_little else min(SHARE * step * max(1, behind), LONGEST)
-        return min(_whole(streams, int(seconds / row)), self.batch)
+        if few is None or many is None or step is None:
+            return _whole(streams, SMALLEST)
+        if behind > 1 and pending * many <= LITTLE:
+            rows = int(LONGEST / many)
+        else:
+            seconds = min(SHARE * step * max(1, behind), LONGEST)
+            rows = int(seconds / few)
+            if rows > FEW:
+                rows = int(seconds / many)
+        return min(_whole(streams, rows), self.batch)
+
+    def _row(self, threads: int) -> tuple[float | None, float | None]:
+        """Seconds of one of few rows, and of one of many; one is guessed by the other."""
+        few, many = self._rows.get((threads, True)), self._rows.get((threads, False))
+        if few is None and many is not None:
+            few = DEARER * many
+        if many is None and few is not None:
+            many = few / DEARER
+        return few, many
 
     def _step(self, threads: int, streams: int) -> float | None:
         """For so many streams, or for the number nearest to it that has been seen."""

@@ -14,12 +14,13 @@ def measured(*, threads: int = 2, slower: float = 1.0) -> Pace:
     pace = Pace(512)
     pace.measured(threads, 1, 0, STEP * slower)
     pace.measured(threads, 0, 100, 100 * ROW * slower)
+    pace.measured(threads, 1, 7, (STEP + 7 * ROW) * slower)
     return pace
 
 
 def test_before_anything_is_measured() -> None:
     assert Pace(512).budget(2, 0, 1, 900) == FIRST_SLICE
-    assert Pace(512).budget(2, 1, 1, 900) == 4 * ROWS - 1
+    assert Pace(512).budget(2, 1, 1, 900) == SMALLEST
     assert Pace(32).budget(2, 0, 1, 900) == 32
 
 
@@ -27,6 +28,18 @@ def test_beside_a_stream_a_slice_takes_a_share_of_its_step() -> None:
     budget = measured().budget(2, 1, 1, 900)
     assert budget == 7
     assert budget * ROW <= SHARE * STEP < (budget + ROWS) * ROW
+
+
+def test_few_rows_are_measured_apart_from_many() -> None:
+    pace = Pace(512)
+    pace.measured(2, 1, 0, STEP)
+    pace.measured(2, 0, 100, 100 * ROW)
+    assert pace.budget(2, 1, 1, 900) == 3, "one of few is taken for dearer"
+    assert pace.budget(2, 1, 4, 900) == 15
+    pace.measured(2, 1, 3, STEP + 3 * ROW)
+    assert pace.budget(2, 1, 1, 900) == 7, "until it is measured"
+    assert pace.budget(2, 0, 1, 900) == 384
+    assert pace.budget(2, 1, 4, 900) == 27
 
 
 def test_alone_a_slice_may_take_long() -> None:
@@ -48,7 +61,7 @@ def test_little_for_several_is_done_at_once() -> None:
 
 def test_fewer_threads_are_measured_apart() -> None:
     pace = measured()
-    assert pace.budget(1, 1, 1, 900) == 4 * ROWS - 1, "nothing is known of one thread"
+    assert pace.budget(1, 1, 1, 900) == SMALLEST, "nothing is known of one thread"
     pace.measured(1, 1, 0, 4 * STEP)
     pace.measured(1, 1, 10, 4 * STEP + 10 * 8 * ROW)
     assert pace.budget(1, 1, 1, 900) == 3

@@ -204,7 +204,16 @@ def test_it_is_after_other_answers_too(pair: tuple[Engine, Engine], parts: list[
             assert after.finished == before.finished
         else:
             # a penalty is no part of a log-probability: of such choices these cannot say how close they were
-            assert "repetition_penalty" in params or parts_at_a_tie(one, other)
+            is_drawn = "temperature" in params
+            assert "repetition_penalty" in params or (parts_by_chance if is_drawn else parts_at_a_tie)(one, other)
+
+
+def parts_by_chance(one: list[TokenLogprob], other: list[TokenLogprob]) -> bool:
+    """Whether each drew from what was the other's distribution too, as far as it is told: where one token's share ends
+    and the next one's begins, rounding decides."""
+    a, b = next((dict(a.top), dict(b.top)) for a, b in zip(one, other, strict=False) if a.token != b.token)
+    shared = a.keys() & b.keys()
+    return bool(shared) and all(abs(a[token] - b[token]) < TIE for token in shared)
 
 
 def parts_at_a_tie(one: list[TokenLogprob], other: list[TokenLogprob]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import socket
 import traceback
@@ -19,6 +18,7 @@ from runtime.isolate.connection import HostConnection
 from runtime.isolate.headers import Headers
 from runtime.isolate.http import BodyLike, Request, Response, pieces
 from runtime.isolate.link import Link
+from runtime.isolate.loop import Loop
 from runtime.isolate.streams import IncomingBody, ModelStream, Window, cut, server_sent
 
 Handlers = dict[str, Callable[..., Any]]
@@ -31,62 +31,61 @@ class InvalidResponse(TypeError):
     """The handler returned what cannot be a response."""
 
 
-def serve(sock: socket.socket, handlers: Handlers, finish: Callable[[], None]) -> None:
-    """Run one invocation on `sock`; `finish` is called before the last frame, to flush what was printed."""
-    loop = asyncio.new_event_loop()
-    link = Link(sock, loop)
-    guest = _Guest(link, loop, handlers)
-    link.start(guest.on_message)
-    link.send(wire.Ready())
-    try:
-        loop.run_until_complete(guest.run())
-    finally:
-        finish()
-        link.close()
+class Standby:
+    """What an isolate is from its fork on, all but its invocation: made in the zygote, so that no fork makes it."""
 
+    def __init__(self, sock: socket.socket, loop: Loop, handlers: Handlers, finish: Callable[[], None]) -> None:
+        """`sock` is, by its number, the isolate's once it is forked; `finish` is called before the last frame, to
+        flush what was printed. `handlers` may be filled until the fork.
+        """
+        self.loop = loop
+        self._link = Link(sock, loop)
+        self._finish = finish
+        guest = _Guest(self._link, loop, handlers, self._end)
+        self._link.start(guest.on_message)
 
-def rehearse(times: int = 16) -> None:
-    """Run invocations that answer nothing to nobody, in the zygote, before the function is loaded.
+    def serve(self) -> None:
+        """Run one invocation."""
+        self._link.send(wire.Ready())
+        try:
+            self.loop.run_forever()
+        finally:
+            self._finish()
+            self._link.close()
 
-    What Python makes at first use (caches, specialised bytecode) is made once then, and not in every isolate.
-    """
-    invoke = wire.Invoke("fetch", "GET", "http://x/?a=b", [("host", "x")], {"request_id": ""}, {}, {}, {})
-    handlers: Handlers = {"fetch": lambda request, env, ctx: Response.json({"a": request.url.query.get("a")})}
-    for _ in range(times):
-        ours, theirs = socket.socketpair()
-        with ours, theirs, contextlib.closing(asyncio.new_event_loop()) as loop:
-            link = Link(theirs, loop)
-            guest = _Guest(link, loop, handlers)
-            link.start(guest.on_message)
-            link.send(wire.Ready())
-            ours.sendall(wire.encode(invoke) + wire.encode(wire.BodyEnd()))
-            loop.run_until_complete(guest.run())
-            loop.remove_reader(theirs)
-    binding.bind(None)
-    api.Azion.env.bind(None)
+    def _end(self) -> None:
+        self.loop.stop()
+        self._finish()
+        self._link.send(wire.Done())
 
 
 class _Guest:
     """One invocation, as the isolate sees it."""
 
-    def __init__(self, link: Link, loop: asyncio.AbstractEventLoop, handlers: Handlers) -> None:
+    def __init__(
+        self, link: Link, loop: asyncio.AbstractEventLoop, handlers: Handlers, end: Callable[[], None]
+    ) -> None:
+        """`end` is called once all is done."""
         self._link = link
+        self._loop = loop
         self._handlers = handlers
-        self._invoke: asyncio.Future[wire.Invoke] = loop.create_future()
+        self._end = end
         self._window = Window()
         self._body = IncomingBody(lambda size: link.send(wire.BodyCredit(size=size)))
         self._connection: HostConnection | None = None
         self._context: api.Context | None = None
         self._handler: asyncio.Task[None] | None = None
+        self._last: asyncio.Task[None] | None = None
         self._behind: set[asyncio.Future[Any]] = set()
         self._abort: wire.Abort | None = None
 
     def on_message(self, message: wire.Message) -> None:
         match message:
-            case wire.Invoke() if not self._invoke.done():
+            case wire.Invoke() if self._handler is None:
                 self._connection = HostConnection(self._link, message.limits)
                 binding.bind(self._connection)
-                self._invoke.set_result(message)
+                self._handler = self._loop.create_task(self._answer(message))
+                self._handler.add_done_callback(lambda _: self._answered(message))
             case wire.Body(data=data):
                 self._body.feed(data)
             case wire.BodyEnd():
@@ -105,20 +104,17 @@ class _Guest:
         if self._handler is not None:
             self._handler.cancel()
 
-    async def run(self) -> None:
-        invoke = await self._invoke
-        self._handler = asyncio.create_task(self._answer(invoke))
-        await asyncio.wait([self._handler])
+    def _answered(self, invoke: wire.Invoke) -> None:
         if self._behind:
-            await self._wait_behind(float(invoke.limits.get("wait_until_s", 30.0)))
-        self._link.send(wire.Done())
+            self._last = self._loop.create_task(self._wait_behind(float(invoke.limits.get("wait_until_s", 30.0))))
+            self._last.add_done_callback(lambda _: self._end())
+        else:
+            self._end()
 
     async def _answer(self, invoke: wire.Invoke) -> None:
         """Call the handler and send its answer; whatever happens becomes a message."""
         try:
             self._context = ctx = api.Context(invoke.args, str(invoke.metadata.get("request_id", "")), self._go_on)
-            if self._abort is not None:
-                self._on_abort(self._abort)
             env = api.Env(invoke.env)
             api.Azion.env.bind(env)
             if invoke.handler not in self._handlers:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_CREATE, _ADD, _RESTRICT = 444, 445, 446  # the same numbers on every architecture
+_CREATE, _ADD, RESTRICT = 444, 445, 446  # the same numbers on every architecture
 _GET_VERSION = 1
 _PATH_BENEATH = 1
 
@@ -61,8 +61,10 @@ class Landlock:
     def closes_signals(self) -> bool:
         return self.version >= 6
 
-    def restrict(self, allowed: Iterable[Place]) -> None:
-        """From now on only `allowed` can be opened; no TCP, no abstract socket and no signal to anyone outside."""
+    def ruleset(self, allowed: Iterable[Place]) -> int:
+        """The descriptor of rules by which only `allowed` can be opened; no TCP, no abstract socket and no signal to
+        anyone outside.
+        """
         handled = _OF_VERSION.get(self.version, _OF_LATER)
         attributes = struct.pack("QQQ", handled, 3, 3)
         size = 8 if self.version < 4 else 16 if self.version < 6 else 24
@@ -71,9 +73,14 @@ class Landlock:
             for place in allowed:
                 rights = place.rights & (handled if place.is_dir else handled & _OF_A_FILE)
                 self._call(_ADD, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, place.fd), 0)
-            self._call(_RESTRICT, ruleset, 0)
-        finally:
+        except BaseException:
             os.close(ruleset)
+            raise
+        return ruleset
+
+    def restrict(self, ruleset: int) -> None:
+        """From now on these rules hold, beside those that do."""
+        self._call(RESTRICT, ruleset, 0)
 
     def _call(self, *arguments: object) -> int:
         done: int = self._libc.syscall(*arguments)

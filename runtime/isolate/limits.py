@@ -7,6 +7,8 @@ import resource
 import sys
 from dataclasses import dataclass
 
+Bounds = tuple[tuple[int, tuple[int, int]], ...]
+"""Kinds of limit, and each one's soft and hard value."""
 _FILES = 256
 _SIGNALS = 1024
 _ADDRESSES = 32 * 2**30
@@ -54,14 +56,20 @@ def limit_zygote(limits: ProcessLimits, used: int) -> None:
     _lower(resource.RLIMIT_AS, _ADDRESSES, _ADDRESSES)
 
 
-def limit_isolate(limits: ProcessLimits, used: int) -> None:
-    """After the fork. CPU has whole seconds here; the host counts milliseconds and is the first to act."""
-    seconds = -(-limits.cpu_ms // 1000)
-    _lower(resource.RLIMIT_CPU, seconds, seconds + 1)
-    _lower(resource.RLIMIT_NOFILE, _FILES, _FILES)
+def limit_data(limits: ProcessLimits, used: int) -> None:
+    """In the zygote, once the module is there: isolates inherit it."""
     if used:
         most = used + limits.memory_mb * 2**20
         _lower(resource.RLIMIT_DATA, most, most + _RESERVE)
+
+
+def of_isolate(limits: ProcessLimits) -> Bounds:
+    """What is set after the fork. CPU has whole seconds here; the host counts milliseconds and is the first to act."""
+    seconds = -(-limits.cpu_ms // 1000)
+    return (
+        (resource.RLIMIT_CPU, _lowered(resource.RLIMIT_CPU, seconds, seconds + 1)),
+        (resource.RLIMIT_NOFILE, _lowered(resource.RLIMIT_NOFILE, _FILES, _FILES)),
+    )
 
 
 def release_reserve() -> None:
@@ -71,8 +79,10 @@ def release_reserve() -> None:
 
 
 def _lower(kind: int, soft: int, hard: int) -> None:
+    resource.setrlimit(kind, _lowered(kind, soft, hard))
+
+
+def _lowered(kind: int, soft: int, hard: int) -> tuple[int, int]:
     """Never above what is set already: only root could."""
     _, most = resource.getrlimit(kind)
-    if most != resource.RLIM_INFINITY:
-        soft, hard = min(soft, most), min(hard, most)
-    resource.setrlimit(kind, (soft, hard))
+    return (soft, hard) if most == resource.RLIM_INFINITY else (min(soft, most), min(hard, most))

@@ -153,6 +153,7 @@ class Nursery:
     def fork(self, number: int, on_ready: Callable[[Isolate], None]) -> Isolate:
         """Have an isolate forked; `on_ready` is told when it waits for its invocation."""
         ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
         with theirs:
             self._forks += 1
             self._n_due += 2

@@ -140,18 +140,31 @@ _MACHINES = {
 }
 
 
+class Program:
+    """One as the kernel takes it, in memory of its own: seccomp(2)'s `head`, and where in `lines` an id is to stand."""
+
+    def __init__(self, lines: bytes) -> None:
+        self.lines = ctypes.create_string_buffer(lines, len(lines))
+        self.head = struct.pack("HxxxxxxP", len(lines) // 8, ctypes.addressof(self.lines))
+        self.ids = tuple(match.start() for match in re.finditer(re.escape(_PID), lines))
+
+
 class Filter:
     """Puts programs in force for this process and all that it forks; they can only be added to."""
 
     def __init__(self) -> None:
         machine = _MACHINES.get(platform.machine()) if sys.platform == "linux" else None
         self.is_available = machine is not None and _is_offered(machine.seccomp, _ERRNO)
+        self.number = 0
+        self.for_isolates = Program(b"")
+        """They may make threads, and signal themselves."""
         self.can_ask = machine is not None and _is_offered(machine.seccomp, _ASK) and _kernel() >= (5, 5)
         """It can have the host asked about each thread."""
         if machine is not None and self.is_available:
             self._machine = machine
             self._libc = ctypes.CDLL(None, use_errno=True)
-            self._for_isolates = self._isolate_program()
+            self.number = machine.seccomp
+            self.for_isolates = Program(self._isolate_program())
 
     def confine_zygote(self, uids: range | None = None) -> None:
         """It may fork and make threads, and become any of `uids`; nothing below it may do more.
@@ -191,26 +204,20 @@ class Filter:
                 *_when(m.affinity, 0, [(_JEQ, 1, 0, 0)]),
             ]
         )
-        self._enforce(rules)
+        self._enforce(Program(rules))
 
     def ask_for_threads(self) -> int:
         """From now on each new thread, here and in all that is forked, is asked for at the descriptor returned."""
-        return self._enforce(
-            self._assemble(
-                [
-                    (_JEQ, 0, 3, self._machine.clone),
-                    *((_LD, 0, 0, _ARGS), (_JSET, 0, 1, _CLONE_THREAD), (_RET, 0, 0, _ASK)),
-                ]
-            ),
-            _NEW_LISTENER,
+        rules = self._assemble(
+            [
+                (_JEQ, 0, 3, self._machine.clone),
+                *((_LD, 0, 0, _ARGS), (_JSET, 0, 1, _CLONE_THREAD), (_RET, 0, 0, _ASK)),
+            ]
         )
-
-    def confine_isolate(self, pid: int) -> None:
-        """It may make threads, and signal itself."""
-        self._enforce(self._for_isolates.replace(_PID, struct.pack("I", pid)))
+        return self._enforce(Program(rules), _NEW_LISTENER)
 
     def _isolate_program(self) -> bytes:
-        """Made once, in the zygote: what differs between isolates is their id."""
+        """What differs between isolates is their id."""
         m = self._machine
         (pid,) = struct.unpack("I", _PID)
         return self._assemble(
@@ -231,10 +238,8 @@ class Filter:
         ]  # fmt: skip
         return b"".join(struct.pack("HBBI", *line) for line in program)
 
-    def _enforce(self, program: bytes, flags: int = 0) -> int:
-        code = ctypes.c_char_p(program)
-        head = struct.pack("HxxxxxxP", len(program) // 8, ctypes.cast(code, ctypes.c_void_p).value)
-        done: int = self._libc.syscall(self._machine.seccomp, _SECCOMP_SET_MODE_FILTER, flags, head)
+    def _enforce(self, program: Program, flags: int = 0) -> int:
+        done: int = self._libc.syscall(self._machine.seccomp, _SECCOMP_SET_MODE_FILTER, flags, program.head)
         if done < 0:
             raise OSError(ctypes.get_errno(), "seccomp")
         return done

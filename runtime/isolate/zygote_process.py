@@ -106,7 +106,7 @@ class ZygoteProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=writers[0],
                 stderr=writers[1],
-                env={},
+                env={"LD_BIND_NOW": "1"},  # what is bound late would be bound in every isolate
                 cwd=_ROOT,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,

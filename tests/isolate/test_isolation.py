@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -166,7 +167,7 @@ def test_memory_within_the_limit_is_given(tmp_path: Path) -> None:
     assert run(work()).text == str(80 * 2**20)
 
 
-def test_an_isolate_has_its_socket_and_the_standard_three_descriptors(tmp_path: Path) -> None:
+def test_an_isolate_has_the_standard_three_descriptors_its_socket_and_its_loops_pair(tmp_path: Path) -> None:
     source = """
     import os
     HELD = open(__file__)
@@ -180,9 +181,27 @@ def test_an_isolate_has_its_socket_and_the_standard_three_descriptors(tmp_path: 
         return opened
     """
     opened = json.loads(ask(write(tmp_path, source)).body)
-    # 0 /dev/null, 1 and 2 pipes, 3 the socket; what follows is its event loop's own
-    assert [kind for _, kind in opened[:4]] == [0o2, 0o1, 0o1, 0o14]
-    assert len(opened) <= 7
+    # 0 /dev/null, 1 and 2 pipes, 3 the socket, 4 and 5 what wakes its event loop
+    assert opened == [[0, 0o2], [1, 0o1], [2, 0o1], [3, 0o14], [4, 0o14], [5, 0o14]]
+
+
+def test_what_wakes_an_isolates_loop_is_its_own(tmp_path: Path) -> None:
+    """The loop is made in the zygote: its pair of sockets there must not be that of all."""
+    source = """
+    import asyncio, os
+    MADE = [os.fstat(fd).st_ino for fd in (4, 5)]
+    async def fetch(r):
+        await asyncio.get_running_loop().run_in_executor(None, int)
+        return [MADE, [os.fstat(fd).st_ino for fd in (4, 5)]]
+    """
+
+    async def work() -> list[Any]:
+        async with pool_of(write(tmp_path, source), warm=3) as pool:
+            return [json.loads((await invoke(pool)).body) for _ in range(3)]
+
+    found = run(work())
+    numbers = {number for made, now in found for number in (*made, *now)}
+    assert len(numbers) == 2 + 3 * 2
 
 
 def test_raw_writes_to_the_standard_descriptors_reach_the_host(tmp_path: Path) -> None:

@@ -511,19 +511,45 @@ def test_no_memory_is_shared_by_requests(tmp_path: Path, monkeypatch: pytest.Mon
     run(work())
 
 
+@needs_proc
+def test_the_zygotes_ring_is_no_memory_that_requests_share(tmp_path: Path) -> None:
+    """An io_uring keeps pages (see `hot`): no call to it is let through, and to map it is to map a file to write."""
+    source = """
+    import mmap
+    MAPPED = []
+    for fd in range(3, 100):
+        try:
+            MAPPED.append(mmap.mmap(fd, 4096))
+        except (OSError, ValueError):
+            pass
+    def fetch(request): return str(len(MAPPED))
+    """
+
+    async def work() -> None:
+        async with pool_of(write(tmp_path, source)) as pool:
+            if pool.state == "failed":
+                assert pool.failure is not None
+                assert "memory that all requests would share" in pool.failure.message
+            else:  # no io_uring here
+                assert (await invoke(pool)).text == "0"
+
+    run(work())
+
+
 def test_numbers_that_no_process_has_are_survived(tmp_path: Path) -> None:
     """Forged by a hook at a fork: of these the host has just asked for some."""
     source = """
-    import json, os, socket, struct
+    import contextlib, json, os, socket, struct
     def frame(kind, **fields):
         data = json.dumps(fields).encode()
         return struct.pack("!IBI", len(data), kind, 0) + data
     def forge():
-        os.write(control, frame(67, isolate=1, pid=2**40))
-        os.write(control, frame(68, isolate=1, pid=2**40, status=2**40, cpu_ms=2**62, max_rss_kb=2**62))
+        for each in sockets:  # its control is among them
+            with contextlib.suppress(OSError):
+                os.write(each, frame(67, isolate=1, pid=2**40))
+                os.write(each, frame(68, isolate=1, pid=2**40, status=2**40, cpu_ms=2**62, max_rss_kb=2**62))
     import gc
-    sockets = [o for o in gc.get_objects() if isinstance(o, socket.socket)]
-    control = next(s.fileno() for s in sockets if s.fileno() >= 0)
+    sockets = [o.fileno() for o in gc.get_objects() if isinstance(o, socket.socket) and o.fileno() >= 0]
     os.register_at_fork(before=forge)
     def fetch(request): return "loaded"
     """

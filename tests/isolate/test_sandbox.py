@@ -77,6 +77,8 @@ POWERS = {
     "bpf": "call(321, 0, 0, 0)",
     "userfaultfd": "call(323, 0)",
     "io_uring": "call(425, 1, 0)",
+    "a request of an io_uring": "[call(426, fd, 0, 0, 0, 0, 0) for fd in range(3, 64)]",
+    "buffers of an io_uring": "[call(427, fd, 1, 0, 0) for fd in range(3, 64)]",
     "perf": "call(298, 0, 0, 0, 0, 0)",
     "memfd": "os.memfd_create('x')",
     "shared memory": "mmap.mmap(-1, 2**20)",

@@ -70,6 +70,11 @@ class Exchange:
         value = self.header("content-length")
         return int(value) if value is not None and value.isdecimal() else None
 
+    @property
+    def has_body(self) -> bool:
+        """The request says so; without one, what `read` gives first is nothing."""
+        return self.header("transfer-encoding") is not None or self.header("content-length") not in (None, "0")
+
     async def read(self) -> tuple[bytes, bool] | None:
         """The next bytes of the request's body and whether more follow; None: the client has left."""
         event = await self._receive()

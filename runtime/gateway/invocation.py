@@ -114,8 +114,9 @@ class Invocation:
         exit_text = ""
         try:
             try:
-                await self._isolate.send(invoke)
-                self._spawn(self._pump())
+                has_body = self.exchange.has_body
+                await self._isolate.send(invoke, *(() if has_body else (wire.BodyEnd(),)))
+                self._spawn(self._pump(has_body))
                 self._writer = self._spawn(self._write())
                 await self._relay()
                 if self._ended is not None:
@@ -225,9 +226,11 @@ class Invocation:
             self._answered.set()
             self._arm(self._limits.wait_until_s if self._ended.wait_until else ABORT_GRACE_S)
 
-    async def _pump(self) -> None:
-        """Hand on the request's body as the isolate makes room for it; then wait for the client to leave."""
-        total, more, limit = 0, True, self._limits.body_mb * 2**20
+    async def _pump(self, more: bool) -> None:
+        """Hand on the request's body, where there is `more`, as the isolate makes room for it; then wait for the client
+        to leave.
+        """
+        total, limit = 0, self._limits.body_mb * 2**20
         while (part := await self.exchange.read()) is not None:
             data, more_follows = part
             total += len(data)

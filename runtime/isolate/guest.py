@@ -41,6 +41,7 @@ class Standby:
         self.loop = loop
         self._link = Link(sock, loop)
         self._finish = finish
+        self._is_over = False
         guest = _Guest(self._link, loop, handlers, self._end)
         self._link.start(guest.on_message)
 
@@ -50,22 +51,25 @@ class Standby:
         try:
             self.loop.run_forever()
         finally:
-            self._finish()
+            if not self._is_over:
+                self._finish()
             self._link.close()
 
-    def _end(self) -> None:
-        self.loop.stop()
-        self._finish()
-        self._link.send(wire.Done())
+    def _end(self, *last: wire.Message) -> None:
+        """Say it, and no more. Raises WireError where it cannot be said."""
+        if not self._is_over:
+            self._finish()
+            self._link.send(*last, wire.Done())
+            self._is_over = True
 
 
 class _Guest:
     """One invocation, as the isolate sees it."""
 
     def __init__(
-        self, link: Link, loop: asyncio.AbstractEventLoop, handlers: Handlers, end: Callable[[], None]
+        self, link: Link, loop: asyncio.AbstractEventLoop, handlers: Handlers, end: Callable[..., None]
     ) -> None:
-        """`end` is called once all is done."""
+        """`end` is called once all is done, with what is still to be said; again is once too often, and nothing."""
         self._link = link
         self._loop = loop
         self._handlers = handlers
@@ -107,9 +111,13 @@ class _Guest:
     def _answered(self, invoke: wire.Invoke) -> None:
         if self._behind:
             self._last = self._loop.create_task(self._wait_behind(float(invoke.limits.get("wait_until_s", 30.0))))
-            self._last.add_done_callback(lambda _: self._end())
+            self._last.add_done_callback(lambda _: self._stop())
         else:
-            self._end()
+            self._stop()
+
+    def _stop(self) -> None:
+        self._loop.stop()
+        self._end()
 
     async def _answer(self, invoke: wire.Invoke) -> None:
         """Call the handler and send its answer; whatever happens becomes a message."""
@@ -148,7 +156,12 @@ class _Guest:
         head = wire.Head(status=response.status, headers=response.headers.items())
         if whole is not None and len(whole) <= wire.CHUNK:  # one write, one wake-up of the host
             chunks = (wire.Chunk(data=whole),) if whole else ()
-            self._link.send(head, *chunks, wire.End(wait_until=bool(self._behind)))
+            end = wire.End(wait_until=bool(self._behind))
+            if self._behind:
+                self._link.send(head, *chunks, end)
+            else:
+                self._end(head, *chunks, end)
+                self._loop.stop()
             return
         self._link.send(head)
         async for piece in pieces(source):

@@ -205,11 +205,11 @@ class Isolate:
     def is_alive(self) -> bool:
         return not (self._exit.done() or self._is_eof)
 
-    async def send(self, message: wire.Message) -> None:
+    async def send(self, *messages: wire.Message) -> None:
         """Send, waiting while too much is under way. To an isolate that is gone nothing is sent: `receive` tells."""
-        if isinstance(message, wire.Invoke):
+        if isinstance(messages[0], wire.Invoke):
             self._watch_cpu()
-        self._conduit.write(wire.encode(message))
+        self._conduit.write(b"".join([wire.encode(message) for message in messages]))
         await self._conduit.drain()
 
     async def receive(self) -> wire.Message | None:

@@ -81,3 +81,17 @@ def test_the_url_is_what_the_client_asked_for(scope: dict[str, Any], url: str) -
 
 def test_no_text_of_a_function_forges_a_line_or_steers_a_terminal() -> None:
     assert printable("a\nb\x1b[31mc\r\x85\u2028é\t日") == "a\\nb\\x1b[31mc\\r\\x85\\u2028é\t日"
+
+
+@pytest.mark.parametrize(
+    ("headers", "has_body"),
+    [
+        ([], False),
+        ([(b"content-length", b"0")], False),
+        ([(b"content-length", b"1")], True),
+        ([(b"content-length", b"00")], True),
+        ([(b"transfer-encoding", b"chunked")], True),
+    ],
+)
+def test_a_request_has_a_body_where_it_says_so(headers: list[tuple[bytes, bytes]], has_body: bool) -> None:
+    assert Wire(headers=headers).exchange.has_body is has_body

@@ -25,6 +25,8 @@ FIRST_BACK_OFF_S = 0.1
 LAST_BACK_OFF_S = 10.0
 STABLE_S = 10.0
 """A zygote that has lived so long restarts without delay when it dies."""
+REFILL_S = 0.002
+"""How long a pool that is half full leaves the processor to the isolate that was taken, before the next is forked."""
 STILLBORN = 8
 """Isolates in a row that end before they are ready: the zygote is no good any more."""
 
@@ -63,6 +65,7 @@ class Pool:
         self._warm: deque[Isolate] = deque()
         self._forking: set[int] = set()
         self._waiting: deque[asyncio.Future[Isolate]] = deque()
+        self._refilling: asyncio.TimerHandle | None = None
         self._stillborn = 0
         self._started_at = 0.0
         self._back_off = FIRST_BACK_OFF_S
@@ -96,7 +99,7 @@ class Pool:
             isolate = self._warm.popleft()
             if isolate.is_alive:
                 isolate.is_taken = True
-                self._refill()
+                self._refill_soon()
                 return isolate
         future: asyncio.Future[Isolate] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
@@ -188,8 +191,17 @@ class Pool:
             if self.nursery is dead and self.state == "restarting":
                 await self._load()
 
+    def _refill_soon(self) -> None:
+        if 2 * len(self._warm) < self._target:
+            self._refill()
+        elif self._refilling is None:
+            self._refilling = asyncio.get_running_loop().call_later(REFILL_S, self._refill)
+
     def _refill(self) -> None:
         """Have as many isolates forked as are wanted and not yet under way."""
+        if self._refilling is not None:
+            self._refilling.cancel()
+            self._refilling = None
         nursery = self.nursery
         if nursery is None or not nursery.is_alive or self.state != "ready":
             return

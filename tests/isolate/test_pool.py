@@ -536,6 +536,25 @@ def test_the_zygotes_ring_is_no_memory_that_requests_share(tmp_path: Path) -> No
     run(work())
 
 
+def test_a_half_full_pool_waits_before_it_forks_and_an_emptier_one_does_not(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with pool_of(write(tmp_path, OK), warm=4) as pool:
+            await until(lambda: pool.is_full, "warm")
+            nursery = pool.nursery
+            assert nursery is not None
+            taken = [await pool.acquire()]
+            assert len(nursery.isolates) == 4
+            await until(lambda: pool.is_full, "full again, though the isolate lives")
+            assert len(nursery.isolates) == 5
+            taken += [await pool.acquire() for _ in range(3)]
+            assert len(nursery.isolates) == 5 + 3  # nobody after these would wait for the fork of the first
+            for isolate in taken:
+                await isolate.aclose()
+            await until(lambda: pool.is_full, "full")
+
+    run(work())
+
+
 def test_numbers_that_no_process_has_are_survived(tmp_path: Path) -> None:
     """Forged by a hook at a fork: of these the host has just asked for some."""
     source = """

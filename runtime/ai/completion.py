@@ -77,10 +77,12 @@ class Completion:
             raise first.error
 
     async def result(self) -> dict[str, Any]:
-        """The whole answer."""
+        """The whole answer, for orjson: parts of it may be JSON already."""
         try:
             while not self._answer.is_finished:
-                for event in await self._feed.take():
+                for number, event in enumerate(await self._feed.take(), 1):
+                    if number % AT_ONCE == 0:
+                        await asyncio.sleep(0)  # who waited for the loop finds many, and others have their turn
                     for _ in self._answer.take(event):
                         pass
             return self._answer.result()

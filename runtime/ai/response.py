@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from runtime.ai.tool_calls import Arguments, Broken, Closed, Content, Found, Opened, ToolCallParser
 from runtime.engine.request import Event, Failed, Finished, Piece, Started, TokenLogprob
 
@@ -36,11 +38,12 @@ class Choice:
         self._content: list[str] = []
         self._calls: dict[int, _Call] = {}
         self._end: Finished | None = None
-        self._logprobs: list[Json] | None = [] if has_logprobs else None
-        self._is_stream = is_stream
-        """What was sent of them is not needed again: for a long answer these are a hundred thousand objects."""
-        self._n_sent = 0
-        """Log-probabilities already sent with a delta."""
+        self._logprobs: list[Json] | None = [] if has_logprobs and is_stream else None
+        """Those that have not been sent yet."""
+        self._encoded: bytearray | None = bytearray() if has_logprobs and not is_stream else None
+        """Of a whole answer all of them, as they came: a hundred thousand objects would be collected, and encoded at
+        its end, in one turn of the loop.
+        """
 
     @property
     def is_finished(self) -> bool:
@@ -50,6 +53,10 @@ class Choice:
         """What to send for it: a choice's delta each."""
         if self._logprobs is not None:
             self._logprobs.extend(map(_logprob, piece.logprobs))
+        if self._encoded is not None:
+            for token in piece.logprobs:
+                self._encoded += b"," if self._encoded else b""
+                self._encoded += orjson.dumps(_logprob(token))
         yield from self._deltas(self._parser.push(piece.text) if self._parser else [Content(piece.text)])
 
     def finish(self, end: Finished) -> Iterator[Json]:
@@ -65,7 +72,7 @@ class Choice:
         return self._delta({"role": "assistant", "content": ""})
 
     def result(self) -> Json:
-        """The finished choice."""
+        """The finished choice, for orjson: its log-probabilities are JSON already."""
         assert self._end is not None
         content = "".join(self._content)
         calls = [
@@ -80,7 +87,7 @@ class Choice:
                 "content": None if calls and not content else content,
                 "tool_calls": calls,
             },
-            "logprobs": None if self._logprobs is None else {"content": self._logprobs},
+            "logprobs": None if self._encoded is None else {"content": orjson.Fragment(b"[" + self._encoded + b"]")},
             "finish_reason": self._finish_reason(),
             "stop_reason": self._end.stop,
         }
@@ -118,12 +125,8 @@ class Choice:
     def _delta(self, delta: Json) -> Json:
         """With the log-probabilities that have not been sent yet."""
         logprobs = None
-        if self._logprobs is not None and self._n_sent < len(self._logprobs):
-            logprobs = {"content": self._logprobs[self._n_sent :]}
-            if self._is_stream:
-                self._logprobs = []
-            else:
-                self._n_sent = len(self._logprobs)
+        if self._logprobs:
+            logprobs, self._logprobs = {"content": self._logprobs}, []
         return {"index": self.index, "delta": delta, "logprobs": logprobs, "finish_reason": None}
 
 
@@ -167,7 +170,7 @@ class Answer:
             yield {**self._chunk([]), "usage": self._usage()}
 
     def result(self) -> Json:
-        """The whole answer."""
+        """The whole answer, for orjson."""
         return {
             "id": self._id,
             "object": "chat.completion",

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from runtime.ai.service import Completion, Service
@@ -56,10 +57,12 @@ def serve(engine: FakeEngine, body: Callable[[Service], Awaitable[Any]], *, is_d
 
 
 def answer(engine: FakeEngine, inputs: dict[str, Any], *, model: str | None = None, **more: Any) -> dict[str, Any]:
+    """The whole answer as it goes out."""
+
     async def body(service: Service) -> dict[str, Any]:
         return await (await service.run(inputs, model=model)).result()
 
-    result: dict[str, Any] = serve(engine, body, **more)
+    result: dict[str, Any] = orjson.loads(orjson.dumps(serve(engine, body, **more)))
     return result
 
 

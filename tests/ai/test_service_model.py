@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import jsonschema_rs
+import orjson
 import PIL.Image
 import PIL.ImageDraw
 import pydantic_core
@@ -134,7 +135,7 @@ def test_log_probabilities_join_to_the_content() -> None:
         choice = (await (await service.run(inputs)).result())["choices"][0]
         assert (choice["finish_reason"], choice["stop_reason"]) == ("stop", "Paris")
         assert choice["message"]["content"] == "The capital of France is "
-        entries = choice["logprobs"]["content"]
+        entries = orjson.loads(orjson.dumps(choice["logprobs"]))["content"]
         assert b"".join(bytes(e["bytes"]) for e in entries).decode().startswith("The capital of France is")
         assert all(e["logprob"] <= 0 and len(e["top_logprobs"]) == 3 for e in entries)
         chunks = await streamed(service, {**FRANCE, "logprobs": True})

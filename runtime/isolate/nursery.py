@@ -52,6 +52,8 @@ class Nursery:
         self.handlers: list[str] = []
         self.isolates: dict[int, Isolate] = {}
         """Those that live, by number."""
+        self._lost: dict[int, int] = {}
+        """The places of those whose end was not told in time."""
         self.on_death: Callable[[Nursery], None] = lambda _: None
         self._function = function
         self._temp = temp
@@ -213,9 +215,13 @@ class Nursery:
 
     def _forget(self, isolate: Isolate) -> None:
         self._drop(isolate)
-        if isolate.is_lost:  # it may live: what was its own becomes nobody else's
-            return
-        task = self._loop.create_task(self._temp.give_back(isolate.place))
+        if isolate.is_lost:  # it may live: what is its own becomes nobody else's until its end is told
+            self._lost[isolate.number] = isolate.place
+        else:
+            self._give_back(isolate.place)
+
+    def _give_back(self, place: int) -> None:
+        task = self._loop.create_task(self._temp.give_back(place))
         self._cleaning.add(task)
         task.add_done_callback(self._cleaning.discard)
 
@@ -263,6 +269,8 @@ class Nursery:
                 self.isolates[number].forked(pid)
             case wire.Exited(isolate=number) if number in self.isolates:
                 self.isolates[number].ended(Exit.from_wire(message))
+            case wire.Exited(isolate=number) if number in self._lost:
+                self._give_back(self._lost.pop(number))
 
     def _fail(self, text: str, trace: str = "") -> None:
         if not self._loaded.done():

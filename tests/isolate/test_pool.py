@@ -14,6 +14,7 @@ import pytest
 
 from runtime import wire
 from runtime.errors import FunctionError
+from runtime.isolate import isolate as isolate_module
 from runtime.isolate import nursery
 from runtime.isolate.pool import IsolateUnavailable, Pool
 from runtime.isolate.priority import BEHIND
@@ -507,6 +508,34 @@ def test_no_memory_is_shared_by_requests(tmp_path: Path, monkeypatch: pytest.Mon
             if when == "import":
                 assert pool.state == "failed"
             await until(lambda: "memory that all requests" in "".join(text for _, _, text in said), "it is told")
+
+    run(work())
+
+
+def test_an_end_that_is_told_late_gives_the_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a zygote may be slow to reap: who is lost may live, and what was written stays until then."""
+    source = """
+    import asyncio, tempfile
+    async def fetch(request):
+        tempfile.mkstemp()
+        print("begun")
+        await asyncio.sleep(60)
+    """
+    monkeypatch.setattr(isolate_module, "EXIT_DEADLINE_S", 0.1)
+
+    async def work() -> None:
+        async with pool_of(write(tmp_path, source)) as pool:
+            isolate = await pool.acquire()
+            await isolate.send(invoke_message(), wire.BodyEnd())
+            await isolate.receive()
+            os.kill(zygote_of(pool), signal.SIGSTOP)
+            try:
+                await isolate.aclose()
+                assert isolate.is_lost
+                assert len(left()) == 1
+            finally:
+                os.kill(zygote_of(pool), signal.SIGCONT)
+            await until(lambda: not left(), "its file is gone")
 
     run(work())
 

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import random
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import numpy as np
-import torch
-from tokenizers import Tokenizer
 
 import calling  # noqa: F401  (imported before the workers fork)
 import data
-from chats import Chat, parts
+import numpy as np
+import torch
+from chats import Chat
+from encoding import Encoder
 from lexicon import COLOURS, KINDS
-from network import DECADES, KIND_CLASSES, PATCH_VALUES, SEEN
-from runtime.engine.request import Image, Markup, Text
+from network import KIND_CLASSES, PATCH_VALUES, SEEN
 from scenes import CELL, Scene, draw_page, padded_cells, picture_size, pixels
-from tokens import markup_ids
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
-_MARKUP = markup_ids()
-START, END, PICTURE = (_MARKUP[n] for n in ("<|im_start|>", "<|im_end|>", "<|image_pad|>"))
-DIRECTIONS = ("left", "right", "above", "below")
 LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -55,98 +47,10 @@ class Batch:
     """(numbers' tokens, 2): flat place and the tens of the coordinate that is written there."""
     sides: np.ndarray | None = None
     """(relations, 2): flat place and the direction."""
-
-
-@dataclass(slots=True)
-class Encoded:
-    """A chat: ids, weights, (place, columns, rows) of its pictures, and `measured` and `sides` as a batch has them."""
-
-    ids: list[int]
-    weights: list[float]
-    pictures: list[tuple[int, int, int]]
-    measured: list[tuple[int, int]]
-    sides: list[tuple[int, int]]
-
-
-class Encoder:
-    """Texts to ids, remembered by piece."""
-
-    def __init__(self, file: Path) -> None:
-        self._tokenizer = Tokenizer.from_file(str(file))
-
-    def text(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
-
-    def answer(self, text: str, spelled: set[str]) -> list[int]:
-        """What was read is written letter by letter, however the tokenizer would join it."""
-        ids: list[int] = []
-        for piece in re.split("(" + "|".join(map(re.escape, spelled)) + ")", text) if spelled else [text]:
-            ids += [self._tokenizer.token_to_id(c) for c in piece] if piece in spelled else self.text(piece)
-        return ids
-
-    def chat(self, chat: Chat) -> Encoded:
-        """What opens the next turn is cut off."""
-        made = Encoded([], [], [], [], [])
-        ids, weights = made.ids, made.weights
-        answers = iter([t.task for t in chat.turns if t.role == "assistant"])
-        spelled = {s.text for s in chat.scenes if s.text}
-        began, before = 0, -1
-        for part in parts(chat)[:-2]:
-            if isinstance(part, Image):
-                columns, rows = padded_cells(part.width, part.height)
-                made.pictures.append((len(ids) + 1, columns, rows))
-                shown = [_MARKUP["<|vision_start|>"], *[PICTURE] * (columns * rows), _MARKUP["<|vision_end|>"]]
-                ids += shown
-                weights += [0.0] * len(shown)
-            elif isinstance(part, Markup):
-                ids.append(_MARKUP[part.name])
-                weights.append(1.0 if began else 0.0)
-                if part.name == "<|im_end|>":
-                    if began:
-                        _weigh(weights, began)
-                    began = 0
-            else:
-                assert isinstance(part, Text)
-                if before == START and part.text.startswith("assistant\n"):
-                    opening = self.text("assistant\n")
-                    ids += opening
-                    weights += [0.0] * len(opening)
-                    began = len(ids)
-                    said = self.answer(part.text.removeprefix("assistant\n"), spelled)
-                    self._point(made, next(answers), part.text, said)
-                else:
-                    said = self.answer(part.text, spelled) if began else self.text(part.text)
-                ids += said
-                weights += [float(began > 0)] * len(said)
-            before = ids[-1]
-        return made
-
-    def _point(self, made: Encoded, task: str, text: str, said: list[int]) -> None:
-        """Note what the aids ask about the answer `said` that comes next; a place is of the token before."""
-        before = len(made.ids) - 1
-        if "relation" in task:
-            made.sides.append((before, DIRECTIONS.index(task.rsplit(maxsplit=1)[1])))
-        if task.endswith("ground"):
-            is_box, number = False, []
-            for i, token in enumerate(said):
-                written = self._tokenizer.id_to_token(token).replace("[{", "")
-                if written.isdigit() and (is_box or number):
-                    number.append(i)
-                    continue
-                if number:
-                    value = int("".join(self._tokenizer.id_to_token(said[k]) for k in number))
-                    made.measured += [(before + k, min(DECADES - 1, value // 10)) for k in number]
-                    number = []
-                if "[" in written:
-                    is_box = True
-                elif "]" in written:
-                    is_box = False
-
-
-def _weigh(weights: list[float], began: int) -> None:
-    """A short answer's tokens decide as much as a long one's: `Yes.` against a list of boxes."""
-    n = len(weights) - began
-    weights[began:] = [min(1.5, max(1.0, 14 / n))] * n
+    pointed: np.ndarray | None = None
+    """(answers' tokens, 3): chat, place in it and head of what must look at its source."""
+    sources: np.ndarray | None = None
+    """(answers' tokens, n): where that is."""
 
 
 def positions_of(n: int, pictures: list[tuple[int, int, int]]) -> np.ndarray:
@@ -219,6 +123,7 @@ def pictures_of(scenes: list[Scene]) -> Pictures:
 def batch_of(kind: str, chats: list[Chat], encoder: Encoder, rng: random.Random) -> Batch:
     """Chats padded on the right. Now and then a text's positions jump, as if much had been said in between."""
     made = [encoder.chat(c) for c in chats]
+    pointed = [(i, place, head, source) for i, one in enumerate(made) for place, head, source in one.pointed]
     longest = -(-max(len(one.ids) for one in made) // 8) * 8
     tokens = np.full((len(made), longest), 0, np.int64)
     weights = np.zeros((len(made), longest), np.float32)
@@ -233,14 +138,18 @@ def batch_of(kind: str, chats: list[Chat], encoder: Encoder, rng: random.Random)
             p[:, rng.randrange(len(ids)) :] += rng.randint(1, 1800)
         positions[:, i, : len(ids)] = p
         at += [i * longest + place + k for place, columns, rows in pictures for k in range(columns * rows)]
+    asked = np.array([p[:3] for p in pointed], np.int64).reshape(-1, 3)
+    sources = np.zeros((len(pointed), longest), bool)
+    for i, (*_, source) in enumerate(pointed):
+        sources[i, source] = True
     scenes = [s for c in chats for s in c.scenes]
     if not scenes:
-        return Batch(kind, tokens, positions, weights)
+        return Batch(kind, tokens, positions, weights, pointed=asked, sources=sources)
     measured, sides = (
         np.array([(i * longest + place, value) for i, one in enumerate(made) for place, value in found(one)], np.int64).reshape(-1, 2)
         for found in (lambda one: one.measured, lambda one: one.sides)
     )
-    return Batch(kind, tokens, positions, weights, pictures_of(scenes), np.array(at), measured, sides)
+    return Batch(kind, tokens, positions, weights, pictures_of(scenes), np.array(at), measured, sides, asked, sources)
 
 
 def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: int = 4) -> list[Any]:

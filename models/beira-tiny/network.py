@@ -16,6 +16,9 @@ from torch import Tensor, nn
 PATCH, MERGE, WINDOW = 14, 2, 4
 """Pixels a patch, patches a token's side, tokens a window's side."""
 PATCH_VALUES = 3 * PATCH * PATCH
+TOLD_LAYER, POINTED_LAYER = 2, 3
+"""The text model's layers whose outputs the aids are asked about: of the pictures' tokens, of the answers'. In the second
+one heads are also shown where to look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,25 @@ class TextBlock(nn.Module):
         x = x + self.out(a.transpose(1, 2).reshape(b, n, s.hidden))
         gate, up = self.gate_up(rms(x, self.norm2, 1e-8)).chunk(2, -1)
         return x + self.down(F.silu(gate) * up)
+
+
+    def attending(self, x: Tensor, cos: Tensor, sin: Tensor, asked: Tensor) -> Tensor:
+        """Logarithms of attention (m, n) of the tokens `asked` for, (m, 3) of text, place and head, sorted by text."""
+        s, (_, n, _) = self.s, x.shape
+        kv, made = s.kv_heads * s.head, []
+        q_weight, k_weight, _ = self.qkv.weight.split((s.hidden, kv, kv))
+        q_bias, k_bias, _ = self.qkv.bias.split((s.hidden, kv, kv))
+        for i in asked[:, 0].unique(sorted=True).tolist():
+            place, head = asked[asked[:, 0] == i, 1:].unbind(1)
+            h = rms(x[i], self.norm1, 1e-8)
+            k = rotate(F.linear(h, k_weight, k_bias).view(n, s.kv_heads, s.head).transpose(0, 1), cos[i], sin[i])
+            q = F.linear(h[place], q_weight, q_bias).view(-1, s.heads, s.head)[torch.arange(len(place)), head]
+            q = rotate(q, cos[i, 0, place], sin[i, 0, place]) / math.sqrt(s.head)
+            group = head // (s.heads // s.kv_heads)
+            scores = torch.stack([q @ one.T for one in k], 1)[torch.arange(len(place)), group]
+            later = torch.arange(n) > place[:, None]
+            made.append(scores.masked_fill(later, -torch.inf).log_softmax(-1))
+        return torch.cat(made)
 
 
 class VisionBlock(nn.Module):
@@ -165,17 +187,24 @@ class Network(nn.Module):
         chosen = positions[section].permute(1, 2, 0).float() * frequencies
         return chosen.cos()[:, None], chosen.sin()[:, None]
 
-    def hidden(self, tokens: Tensor, positions: Tensor, image_rows: Tensor | None, at: Tensor | None) -> tuple[Tensor, list[Tensor]]:
-        """The last layer's output, normed, and every layer's. `at` indexes the flat tokens that are pictures."""
+    def hidden(
+        self, tokens: Tensor, positions: Tensor, image_rows: Tensor | None, at: Tensor | None, asked: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor], Tensor | None]:
+        """The last layer's output, normed, every layer's, and what `asked` attend to in the pointed one.
+
+        `at` indexes the flat tokens that are pictures; `asked` is as TextBlock.attending's.
+        """
         x = self.embed(tokens)
         if image_rows is not None and at is not None:
             x = x.reshape(-1, x.shape[-1]).index_copy(0, at, image_rows).view(x.shape)
         cos, sin = self.angles(positions)
-        tapped = []
-        for block in self.blocks:
+        tapped, attention = [], None
+        for i, block in enumerate(self.blocks):
+            if i == POINTED_LAYER and asked is not None and len(asked):
+                attention = block.attending(x, cos, sin, asked)
             x = block(x, cos, sin)
             tapped.append(x)
-        return rms(x, self.norm, 1e-8), tapped
+        return rms(x, self.norm, 1e-8), tapped, attention
 
     def logits(self, hidden: Tensor) -> Tensor:
         return hidden @ self.embed.weight.T

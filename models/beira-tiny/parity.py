@@ -15,24 +15,25 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import data
+import export
 import numpy as np
+import seeing
 import torch
+from batches import MEAN, STD
+from chats import Chat, request
+from encoding import Encoder
+from network import Network
+from tokens import markup_ids
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-import data
-import export
-import seeing
-from batches import MEAN, STD, Encoder
-from chats import Chat, request
-from network import Network
 from runtime.ai.media import decode, fit_of, open_data
 from runtime.ai.request import parse
 from runtime.ai.template import lay_out
 from runtime.config import EngineSettings
 from runtime.engine.engine import Engine
 from runtime.engine.request import Event, Failed, Finished, Image, Markup, Part, Piece, SamplingParams, Text, TokenLogprob
-from tokens import markup_ids, vocabulary
 
 STEPS = 6
 """Tokens that the engine writes on each input."""
@@ -57,7 +58,8 @@ def reference(net: Network) -> Qwen2_5_VLForConditionalGeneration:
     )  # fmt: skip
     model = Qwen2_5_VLForConditionalGeneration(config).eval()
     missing, unexpected = model.load_state_dict(_state(net), strict=False)
-    assert not unexpected and set(missing) <= {"lm_head.weight"}, (missing, unexpected)
+    assert not unexpected, unexpected
+    assert set(missing) <= {"lm_head.weight"}, missing
     model.tie_weights()
     return model
 
@@ -144,7 +146,7 @@ def reference_input(prompt: list[Part], encoder: Encoder, processor: Any) -> tup
     ids, known, pictures = [], markup_ids(), []
     for part in prompt:
         if isinstance(part, Text):
-            ids += encoder.text(part.text)
+            ids += [token for token, _ in encoder.text(part.text)]
         elif isinstance(part, Markup):
             ids.append(known[part.name])
         else:

@@ -7,8 +7,19 @@ import string
 
 from chats import Chat
 from lexicon import (
-    CAPITALS, CITIES, CITIES_HELD_OUT, EUROPEAN, GREETINGS, NAMES, NAMES_HELD_OUT, ODD_HELD_OUT, ODD_QUESTIONS, THANKS,
-    UNKNOWN, WORDS, WORDS_HELD_OUT,
+    CAPITALS,
+    CITIES,
+    CITIES_HELD_OUT,
+    EUROPEAN,
+    GREETINGS,
+    NAMES,
+    NAMES_HELD_OUT,
+    ODD_HELD_OUT,
+    ODD_QUESTIONS,
+    THANKS,
+    UNKNOWN,
+    WORDS,
+    WORDS_HELD_OUT,
 )  # fmt: skip
 
 Question = tuple[str, str, str]

@@ -8,7 +8,16 @@ from collections.abc import Callable
 
 from chats import Chat
 from lexicon import (
-    COLOURS, COLOURS_PT, KINDS, KINDS_PT, NUMBERS, a_shape, kind_name, listed, shape_name, the_shape,
+    COLOURS,
+    COLOURS_PT,
+    KINDS,
+    KINDS_PT,
+    NUMBERS,
+    a_shape,
+    kind_name,
+    listed,
+    shape_name,
+    the_shape,
 )  # fmt: skip
 from scenes import Scene, Shape
 
@@ -156,13 +165,23 @@ def kind_of(rng: random.Random, scene: Scene, language: str, held_out: bool) -> 
     return pick(rng, KIND_OF, language, held_out).format(colour=colour), said, "kind"
 
 
+def seen(scene: Scene, language: str) -> str:
+    """What answers begin with that follow from all that is there: `I see a red circle and a blue square`."""
+    return ("I see " if language == "en" else "Vejo ") + listed([a_shape(s.kind, s.colour, language) for s in scene.shapes], language)
+
+
+def so(is_true: bool, language: str) -> str:
+    """How such an answer ends."""
+    return (", so yes." if is_true else ", so no.") if language == "en" else (", então sim." if is_true else ", então não.")
+
+
 def count_all(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question:
     n = len(scene.shapes)
     if language == "en":
-        said = f"There {'is' if n == 1 else 'are'} {NUMBERS['en'][n]} shape{'s' * (n != 1)}."
+        said = f"{NUMBERS['en'][n]} shape{'s' * (n != 1)}"
     else:
-        said = f"Há {('nenhuma', 'uma', 'duas', 'três', 'quatro')[n]} forma{'s' * (n > 1)}."
-    return pick(rng, COUNT_ALL, language, held_out), said, "count"
+        said = f"{('nenhuma', 'uma', 'duas', 'três', 'quatro')[n]} forma{'s' * (n > 1)}"
+    return pick(rng, COUNT_ALL, language, held_out), f"{seen(scene, language)}: {said}.", "count"
 
 
 def count_some(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question:
@@ -171,11 +190,11 @@ def count_some(rng: random.Random, scene: Scene, language: str, held_out: bool) 
     wording = pick(rng, COUNT_SOME, language, held_out)
     if language == "en":
         some = {"cross": "crosses"}.get(kind, kind + "s")
-        said = f"There {'is' if n == 1 else 'are'} {NUMBERS['en'][n]} {kind if n == 1 else some}."
-        return wording.format(some=some), said, "count"
+        said = f"{NUMBERS['en'][n]} {kind if n == 1 else some}"
+        return wording.format(some=some), f"{seen(scene, language)}: {said}.", "count"
     noun, f, some = KINDS_PT[kind]
-    number = {1: "uma" if f else "um", 2: "duas" if f else "dois"}.get(n) or NUMBERS["pt"][n]
-    said = f"Há {number} {noun if n < 2 else some}." if n else f"Não há nenhum{'a' * f} {noun}."
+    number = {0: "nenhuma" if f else "nenhum", 1: "uma" if f else "um", 2: "duas" if f else "dois"}.get(n) or NUMBERS["pt"][n]
+    said = f"{seen(scene, language)}: {number} {noun if n < 2 else some}."
     return wording.format(some=some, os="as" if f else "os", os2="as" if f else "os"), said, "count"
 
 
@@ -188,13 +207,8 @@ def is_there(rng: random.Random, scene: Scene, language: str, held_out: bool) ->
         kind, colour = (s.kind, rng.choice(COLOURS)) if rng.random() < 0.5 else (rng.choice(KINDS), s.colour)
     else:
         kind, colour = rng.choice(KINDS), rng.choice(COLOURS)
-    a = a_shape(kind, colour, language)
-    found = (kind, colour) in here
-    if language == "en":
-        said = f"Yes, there is {a}." if found else f"No, there is no {shape_name(kind, colour, language)}."
-    else:
-        said = f"Sim, há {a}." if found else f"Não, não há {a}."
-    return pick(rng, IS_THERE, language, held_out).format(a=a), said, "yes/no"
+    said = seen(scene, language) + so((kind, colour) in here, language)
+    return pick(rng, IS_THERE, language, held_out).format(a=a_shape(kind, colour, language)), said, "yes/no"
 
 
 def _side(a: Shape, b: Shape) -> str | None:
@@ -213,17 +227,17 @@ def relation(rng: random.Random, scene: Scene, language: str, held_out: bool) ->
         return None
     a, b, side = rng.choice(pairs)
     the_a, the_b = (the_shape(s.kind, s.colour, language) for s in (a, b))
+    if language == "en":
+        said = f"{sentence(the_a)} is {SIDES['en'][side]} {the_b}"
+    else:
+        said = f"{sentence(the_a)} está {SIDES['pt'][side]}{the_b}"
     if rng.random() < 0.5 and len(scene.shapes) == 2:
-        if language == "en":
-            said = f"{sentence(the_a)} is {SIDES['en'][side]} {the_b}."
-            return f"Where is {the_a}?", said, f"relation {side}"
-        return f"Onde está {the_a}?", f"{sentence(the_a)} está {SIDES['pt'][side]}{the_b}.", f"relation {side}"
+        return f"Where is {the_a}?" if language == "en" else f"Onde está {the_a}?", said + ".", f"relation {side}"
     opposite = {"left": "right", "right": "left", "above": "below", "below": "above"}
     asked = side if rng.random() < 0.5 else opposite[side]
     if language == "en":
-        return f"Is {the_a} {SIDES['en'][asked]} {the_b}?", "Yes." if asked == side else "No.", f"relation {side}"
-    wording = f"{sentence(the_a)} está {SIDES['pt'][asked]}{the_b}?"
-    return wording, "Sim." if asked == side else "Não.", f"relation {side}"
+        return f"Is {the_a} {SIDES['en'][asked]} {the_b}?", said + so(asked == side, language), f"relation {side}"
+    return f"{sentence(the_a)} está {SIDES['pt'][asked]}{the_b}?", said + so(asked == side, language), f"relation {side}"
 
 
 def boxes(shapes: list[Shape], language: str) -> str:

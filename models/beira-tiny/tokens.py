@@ -5,19 +5,25 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-
 import data
 from chats import Chat, parts
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
 from runtime.engine.request import Text
 
 SIZE = 1024
 _SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+_BARE = r"\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+"""The same, but for words without what stands before them."""
+SPACE, SPACED = "Ġ", 200
+"""How byte-level encoding writes a space, and how many words are tokens together with one."""
 MARKUP = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
     "<|video_pad|>", "<tool_call>", "</tool_call>",
@@ -32,14 +38,33 @@ def examples(seed: int, count: int) -> Iterator[Chat]:
 
 
 def train(seed: int, count: int = 9000) -> Tokenizer:
-    """Every byte is kept; digits stay single; the markup is added behind."""
-    tokenizer = Tokenizer(models.BPE())
-    split = pre_tokenizers.Split(Regex(_SPLIT), "isolated")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    """Every byte is kept; digits stay single; the markup is added behind.
+
+    A word has the same pieces wherever it stands (` Lisbon` and `"Lisbon`), so that what is copied is copied piece by
+    piece: pieces are learned from bare words, and only then whole frequent words take the space before them.
+    """
+    texts = [p.text for chat in examples(seed, count) for p in parts(chat) if isinstance(p, Text)]
+    bare = _tokenizer(models.BPE(), _BARE)
+    n_bare = SIZE - len(MARKUP) - SPACED
+    trainer = trainers.BpeTrainer(vocab_size=n_bare, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    bare.train_from_iterator(texts, trainer)
+    model = json.loads(bare.to_str())["model"]
+    vocab, merges = dict(model["vocab"]), [tuple(m) for m in model["merges"]]
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    words = Counter(w for text in texts for w in re.findall(r" ([^\W\d_]{2,})", text))
+    for word, _ in words.most_common():
+        written = byte_level.pre_tokenize_str(word)[0][0]
+        if written in vocab and len(vocab) < n_bare + SPACED:
+            merges.append((SPACE, written))
+            vocab[SPACE + written] = len(vocab)
+    return _tokenizer(models.BPE(vocab=vocab, merges=merges), _SPLIT)
+
+
+def _tokenizer(model: models.BPE, split: str) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    by_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(split), "isolated"), by_bytes])
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=SIZE - len(MARKUP), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
-    texts = (p.text for chat in examples(seed, count) for p in parts(chat) if isinstance(p, Text))
-    tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
 
 

@@ -20,22 +20,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import batches
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-
-import batches
-from batches import Batch, Encoder, Pictures
+from batches import Batch, Pictures
+from encoding import Encoder
 from muon import Muon
-from network import COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, Network, Shape
+from network import COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, POINTED_LAYER, TOLD_LAYER, Network, Shape
+from torch import Tensor
 
 MIX = (("seeing", 10), ("seeing", 10), ("seeing", 10), ("calling", 5), ("calling", 5), ("saying", 8), ("reading", 250), ("reading", 250))
 """One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers; "reading" is the tower
 alone, on so many tokens of pages."""
-SHARES = {"seen": 0.15, "told": 0.05, "placed": 0.15, "measured": 0.05, "side": 0.05, "reading": 0.15}
+SHARES = {"seen": 0.15, "told": 0.05, "placed": 0.15, "measured": 0.05, "side": 0.05, "pointed": 0.2, "reading": 0.15}
 """Of the aids' losses beside the answers'."""
-TOLD_LAYER, POINTED_LAYER = 2, 3
-"""The text model's layers after which its aids are asked: about the pictures' tokens, about the answers'."""
 LOOKS = 3
 """Batches of pictures a step of the tower alone."""
 GROUP = 4
@@ -121,7 +119,7 @@ def seen_loss(said: Tensor, p: Pictures) -> Tensor:
 
 def placed_loss(said: Tensor, p: Pictures) -> Tensor:
     """Of a head asked where a token is, how large the picture is and where its shape lies; in tokens."""
-    b, n = said.shape[:2]
+    _, n = said.shape[:2]
     c, r = torch.arange(n) % p.columns, torch.arange(n) // p.columns
     own = torch.stack([c, r, torch.full_like(c, p.columns), torch.full_like(c, p.rows)], -1).float()
     loss = 0.3 * (said[..., :4] - own).abs().mean()
@@ -144,14 +142,19 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
         rows, merged = net.vision(batches.normalised(p.patches), p.columns, p.rows)
         losses["seen"] = seen_loss(net.aids["seen"](merged), p)
         at = torch.from_numpy(batch.at)
-    out, tapped = net.hidden(tokens, torch.from_numpy(batch.positions), None if rows is None else rows.reshape(-1, net.s.hidden), at)
+    flat = None if rows is None else rows.reshape(-1, net.s.hidden)
+    asked = None if batch.pointed is None else torch.from_numpy(batch.pointed)
+    out, tapped, attention = net.hidden(tokens, torch.from_numpy(batch.positions), flat, at, asked)
+    if attention is not None:
+        sources = torch.from_numpy(batch.sources)
+        losses["pointed"] = -attention.masked_fill(~sources, -torch.inf).logsumexp(-1).mean()
     if rows is not None:
         told = tapped[TOLD_LAYER].reshape(-1, net.s.hidden)[at].view(rows.shape)
         losses["told"] = seen_loss(net.aids["told"](told), p)
         losses["placed"] = placed_loss(net.aids["placed"](told), p)
-        for name, asked in (("measured", batch.measured), ("side", batch.sides)):
-            if asked is not None and len(asked):
-                place, truth = torch.from_numpy(asked).unbind(1)
+        for name, noted in (("measured", batch.measured), ("side", batch.sides)):
+            if noted is not None and len(noted):
+                place, truth = torch.from_numpy(noted).unbind(1)
                 pointed = tapped[POINTED_LAYER].reshape(-1, net.s.hidden)[place]
                 losses[name] = F.cross_entropy(net.aids[name](F.rms_norm(pointed, pointed.shape[-1:])), truth)
     kept = weights > 0
@@ -178,7 +181,7 @@ class Learner:
         self.optimizers = optimizers(net, rank, common.size)
         self.params = list(net.parameters())
         offsets = [0, *itertools.accumulate(p.numel() for p in self.params)]
-        self.spans = list(zip(offsets, offsets[1:], strict=False))
+        self.spans = list(itertools.pairwise(offsets))
         owned = {id(p) for o in self.optimizers for g in o.param_groups for p in g["params"]}
         self.is_owned = [id(p) in owned for p in self.params]
         self.bases = [o.param_groups[0]["lr"] for o in self.optimizers]
@@ -309,7 +312,8 @@ def main() -> None:
     produced = (a.seed, first, a.looking, a.steps, a.work / "tokenizer.json", queue, a.learners)
     others = [context.Process(target=produce, args=produced, daemon=True)]
     others += [context.Process(target=run, args=(i, net, a, common, queue), daemon=True) for i in range(1, a.learners)]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for all that start here; the handlers below are this process's own
+    for number in (signal.SIGTERM, signal.SIGINT):  # a signal to the whole group must not end those that others wait for
+        signal.signal(number, signal.SIG_IGN)
     for process in others:
         process.start()
     for number in (signal.SIGTERM, signal.SIGINT):  # the step is ended and kept
@@ -317,6 +321,7 @@ def main() -> None:
     run(0, net, a, common, queue)
     for process in others[1:]:
         process.join()
+    others[0].kill()  # it makes more, and heeds no milder word
     if common.should_stop.value:
         sys.exit(143)
 

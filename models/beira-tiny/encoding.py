@@ -1,0 +1,97 @@
+"""A conversation to tokens, and what the aids ask about each of its answers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from chats import Chat, parts
+from network import DECADES
+from pointing import Encoded, Pieces, places, point_call, point_shapes
+from scenes import padded_cells
+from tokenizers import Tokenizer
+from tokens import markup_ids
+
+from runtime.engine.request import Image, Markup, Text
+
+_MARKUP = markup_ids()
+_START, _CALL, _PICTURE = (_MARKUP[n] for n in ("<|im_start|>", "<tool_call>", "<|image_pad|>"))
+DIRECTIONS = ("left", "right", "above", "below")
+
+
+class Encoder:
+    """Chats to ids, and what their aids ask."""
+
+    def __init__(self, file: Path) -> None:
+        self._tokenizer = Tokenizer.from_file(str(file))
+
+    def text(self, text: str) -> Pieces:
+        made = self._tokenizer.encode(text, add_special_tokens=False)
+        return list(zip(made.ids, made.offsets, strict=True))
+
+    def answer(self, text: str, spelled: set[str]) -> Pieces:
+        """What was read is written letter by letter, however the tokenizer would join it."""
+        pieces: Pieces = []
+        at = 0
+        for piece in re.split("(" + "|".join(map(re.escape, spelled)) + ")", text) if spelled else [text]:
+            if piece in spelled:
+                pieces += [(self._tokenizer.token_to_id(c), (at + i, at + i + 1)) for i, c in enumerate(piece)]
+            else:
+                pieces += [(token, (at + a, at + b)) for token, (a, b) in self.text(piece)]
+            at += len(piece)
+        return pieces
+
+    def chat(self, chat: Chat) -> Encoded:
+        """What opens the next turn is cut off."""
+        made = Encoded()
+        answers = iter([t.task for t in chat.turns if t.role == "assistant"])
+        spelled = {s.text for s in chat.scenes if s.text}
+        began, before = 0, -1
+        for part in parts(chat)[:-2]:
+            if isinstance(part, Image):
+                self._show(made, *padded_cells(part.width, part.height))
+            elif isinstance(part, Markup):
+                made.ids.append(_MARKUP[part.name])
+                made.weights.append(1.0 if began else 0.0)
+                if part.name == "<|im_end|>":
+                    if began:
+                        _weigh(made.weights, began)
+                    began = 0
+            else:
+                assert isinstance(part, Text)
+                if before == _START and part.text.startswith("assistant\n"):
+                    made.add("assistant\n", self.text("assistant\n"), 0.0)
+                    began = len(made.ids)
+                    text, task = part.text.removeprefix("assistant\n"), next(answers)
+                    made.add(text, self.answer(text, spelled), 1.0)
+                    self._ask(made, chat, task)
+                else:
+                    made.add(part.text, self.answer(part.text, spelled) if began else self.text(part.text), float(began > 0))
+                    if began and before == _CALL:
+                        point_call(made)
+            before = made.ids[-1]
+        return made
+
+    def _show(self, made: Encoded, columns: int, rows: int) -> None:
+        made.pictures.append((len(made.ids) + 1, columns, rows))
+        shown = [_MARKUP["<|vision_start|>"], *[_PICTURE] * (columns * rows), _MARKUP["<|vision_end|>"]]
+        made.ids += shown
+        made.weights += [0.0] * len(shown)
+
+    def _ask(self, made: Encoded, chat: Chat, task: str) -> None:
+        """Note what the aids ask about the answer that was added last; a place is of the token before."""
+        text, pieces = made.texts[-1]
+        if "relation" in task:
+            made.sides.append((pieces[0][0] - 1, DIRECTIONS.index(task.rsplit(maxsplit=1)[1])))
+        if task.endswith("ground"):
+            for number in re.finditer(r"\d+(?=[,\]])", text):
+                value = min(DECADES - 1, int(number[0]) // 10)
+                made.measured += [(place - 1, value) for place in places(pieces, number.span())]
+        if made.pictures and not chat.tools:
+            point_shapes(made, chat, task)
+
+
+def _weigh(weights: list[float], began: int) -> None:
+    """A short answer's tokens decide as much as a long one's: `Yes.` against a list of boxes."""
+    n = len(weights) - began
+    weights[began:] = [min(1.5, max(1.0, 14 / n))] * n

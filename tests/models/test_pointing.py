@@ -1,0 +1,127 @@
+"""Where the recipe's lessons in attention point: to the tokens of the shape that is spoken of, to what is copied."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+from PIL import Image
+
+from runtime.engine.request import Text
+from tests.models.conftest import RECIPE
+
+if not (RECIPE / "pointing.py").is_file():
+    pytest.skip("the recipe is not in this copy of the project", allow_module_level=True)
+
+import data
+from chats import Chat, parts
+from pointing import BESIDE, COPYING, LOOKING, Encoded, cells_of, point_call, point_shapes
+from scenes import Scene, Shape
+
+RED = Shape("circle", "red", (0, 0, 27, 27))
+BLUE = Shape("square", "blue", (84, 0, 111, 55))
+PICTURE = (3, 4, 2)
+"""The first of its 4 x 2 tokens is the fourth of all."""
+
+
+def said(text: str, *pictures: tuple[int, int, int]) -> Encoded:
+    """An answer behind pictures; every character is a token."""
+    made = Encoded(ids=[0] * 20, weights=[0.0] * 20, pictures=list(pictures))
+    made.add(text, [(ord(c), (i, i + 1)) for i, c in enumerate(text)], 1.0)
+    return made
+
+
+def looked_at(made: Encoded, head: int) -> dict[str, list[int]]:
+    """What is looked at by those who write the words of the answer, joined where they follow each other."""
+    found: dict[str, list[int]] = {}
+    word, last, source = "", -2, list[int]()
+    for place, which, cells in [*sorted(p for p in made.pointed if p[1] == head), (-9, 0, [])]:
+        if place != last + 1 or cells != source:
+            if word:
+                found[word] = source
+            word = ""
+        word, last, source = word + chr(made.ids[place + 1] if place >= 0 else 32), place, cells
+        assert place < 0 or which == head
+    return found
+
+
+def scene(*shapes: Shape) -> Scene:
+    return Scene(Image.new("RGB", (112, 56)), shapes)
+
+
+def test_a_box_is_the_tokens_that_it_covers_most() -> None:
+    assert cells_of(RED.box, PICTURE) == [3]
+    assert cells_of(BLUE.box, PICTURE) == [6, 10]
+    assert cells_of((20, 0, 83, 27), PICTURE) == [4, 5]
+
+
+def test_names_point_to_their_shapes() -> None:
+    chat = Chat()
+    chat.ask(scene(RED, BLUE), "What is it?")
+    made = said("The image shows a red circle and a blue square.", PICTURE)
+    point_shapes(made, chat, "describe")
+    assert looked_at(made, LOOKING) == {"red circle": [3], "blue square": [6, 10]}
+
+
+def test_a_name_in_two_pictures_points_nowhere() -> None:
+    chat = Chat()
+    chat.ask(scene(RED), scene(RED, BLUE), "What is it?")
+    made = said("The second image shows a red circle and a blue square.", PICTURE, (11, 4, 2))
+    point_shapes(made, chat, "two images")
+    assert looked_at(made, LOOKING) == {"blue square": [14, 18]}
+
+
+def test_coordinates_point_to_the_shape_that_they_bound() -> None:
+    chat = Chat()
+    chat.ask(scene(RED, BLUE), "Locate the blue square.")
+    made = said(json.dumps([{"bbox_2d": list(BLUE.box), "label": "blue square"}]), PICTURE)
+    point_shapes(made, chat, "ground")
+    assert looked_at(made, LOOKING) == {"84, 0, 111, 55]": [6, 10], "blue square": [6, 10]}
+
+
+def test_a_direction_points_to_both() -> None:
+    chat = Chat()
+    chat.ask(scene(RED, BLUE), "Where is the red circle?")
+    made = said("The red circle is to the left of the blue square.", PICTURE)
+    point_shapes(made, chat, "relation left")
+    assert looked_at(made, BESIDE) == {" is to the left of the ": [6, 10]}
+    assert looked_at(made, LOOKING)["red circle is to the left of the "] == [3]
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "word"),
+    [("The circle is red.", "colour", "red"), ("The red shape is a circle.", "kind", "circle")],
+)
+def test_a_single_word_points_to_its_shape(text: str, task: str, word: str) -> None:
+    chat = Chat()
+    chat.ask(scene(BLUE, RED), "?")
+    made = said(text, PICTURE)
+    point_shapes(made, chat, task)
+    assert looked_at(made, LOOKING) == {" " + word: [3]}
+
+
+def test_letters_point_to_where_they_are_drawn() -> None:
+    chat = Chat()
+    chat.ask(Scene(Image.new("RGB", (112, 56)), (), "42", ((0, 0, 27, 27), (84, 28, 111, 55))), "Read.")
+    made = said("The number is 42.", PICTURE)
+    point_shapes(made, chat, "read")
+    assert looked_at(made, LOOKING) == {"4": [3], "2": [10]}
+
+
+def test_what_a_call_copies_points_to_the_same_characters() -> None:
+    copied = 0
+    for i in range(40):
+        chat = data.calling_chat(random.Random(i))
+        made = Encoded()
+        for part in parts(chat):
+            if isinstance(part, Text):
+                made.add(part.text, [(ord(c), (k, k + 1)) for k, c in enumerate(part.text)], 0.0)
+                if part.text.startswith('\n{"name": "') and "arguments" in part.text and part.text.endswith("}\n"):
+                    point_call(made)
+        for place, head, (source,) in made.pointed:
+            assert head == COPYING
+            assert source < place
+            assert made.ids[place + 1] == made.ids[source]
+        copied += len(made.pointed)
+    assert copied > 500

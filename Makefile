@@ -29,7 +29,6 @@ test: install
 
 check: $(VENV)/.checked
 	$(BIN)/ruff check .
-	$(BIN)/ruff check --config models/beira-tiny/ruff.toml models/beira-tiny
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_imports.py

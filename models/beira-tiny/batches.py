@@ -6,10 +6,11 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-import calling  # noqa: F401  (imported before the workers fork)
-import data
 import numpy as np
 import torch
+
+import calling  # noqa: F401  (imported before the workers fork)
+import data
 from chats import Chat
 from encoding import Encoder
 from lexicon import COLOURS, KINDS

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import PIL.Image
-from scenes import Scene
 
 from runtime.ai.request import ChatRequest, ImageSource, Message, PastCall, Tool
 from runtime.ai.template import lay_out
 from runtime.engine.request import Image, Part
+from scenes import Scene
 
 
 @dataclass(frozen=True, slots=True)

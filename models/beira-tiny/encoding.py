@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tokenizers import Tokenizer
+
 from chats import Chat, parts
 from network import DECADES
 from pointing import Encoded, Pieces, places, point_call, point_shapes
-from scenes import padded_cells
-from tokenizers import Tokenizer
-from tokens import markup_ids
-
 from runtime.engine.request import Image, Markup, Text
+from scenes import padded_cells
+from tokens import markup_ids
 
 _MARKUP = markup_ids()
 _START, _CALL, _PICTURE = (_MARKUP[n] for n in ("<|im_start|>", "<tool_call>", "<|image_pad|>"))

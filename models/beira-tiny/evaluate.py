@@ -16,11 +16,11 @@ from typing import Any
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
+
 import saying
 import scenes
 from chats import request
 from examples import BARS, NEEDLE_DEPTHS, TASKS, Example, example, score
-
 from runtime.ai.service import Service
 from runtime.catalog.catalog import Catalog
 from runtime.catalog.manifest import Manifest

@@ -9,9 +9,10 @@ from pathlib import Path
 import gguf
 import numpy as np
 import torch
+from tokenizers import Tokenizer
+
 from batches import MEAN, STD
 from network import Network, Shape
-from tokenizers import Tokenizer
 from tokens import markup_ids, vocabulary
 
 Tensors = dict[str, np.ndarray]

@@ -15,25 +15,25 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
 import data
 import export
-import numpy as np
 import seeing
-import torch
 from batches import MEAN, STD
 from chats import Chat, request
 from encoding import Encoder
 from network import Network
-from tokens import markup_ids
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
-
 from runtime.ai.media import decode, fit_of, open_data
 from runtime.ai.request import parse
 from runtime.ai.template import lay_out
 from runtime.config import EngineSettings
 from runtime.engine.engine import Engine
 from runtime.engine.request import Event, Failed, Finished, Image, Markup, Part, Piece, SamplingParams, Text, TokenLogprob
+from tokens import markup_ids
 
 STEPS = 6
 """Tokens that the engine writes on each input."""

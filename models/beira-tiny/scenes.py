@@ -15,6 +15,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
+
 from lexicon import COLOURS, KINDS, SIGNS, SIGNS_HELD_OUT
 
 RGB = tuple[int, int, int]

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import data
-from chats import Chat, parts
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+import data
+from chats import Chat, parts
 from runtime.engine.request import Text
 
 SIZE = 1024

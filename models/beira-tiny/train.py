@@ -20,14 +20,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import batches
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
+import batches
 from batches import Batch, Pictures
 from encoding import Encoder
 from muon import Muon
 from network import COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, POINTED_LAYER, TOLD_LAYER, Network, Shape
-from torch import Tensor
 
 MIX = (("seeing", 10), ("seeing", 10), ("seeing", 10), ("calling", 5), ("calling", 5), ("saying", 8), ("reading", 250), ("reading", 250))
 """One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers; "reading" is the tower

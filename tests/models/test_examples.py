@@ -1,4 +1,4 @@
-"""The embedded model's data: seeded, true, kept apart from what evaluation asks, prepared as the runtime prepares it."""
+"""The embedded model's data: seeded, true, apart from what evaluation asks, prepared as the runtime prepares it."""
 
 from __future__ import annotations
 
@@ -99,7 +99,8 @@ def test_the_right_answer_is_judged_right_and_another_wrong(task: str, language:
     one = examples.example(task, language, 1)
     parse(request(one.chat, one.at))
     calls = [
-        {"function": {"name": c.name, "arguments": json.dumps(c.arguments, ensure_ascii=False)}} for c in one.wanted.calls
+        {"function": {"name": c.name, "arguments": json.dumps(c.arguments, ensure_ascii=False)}}
+        for c in one.wanted.calls
     ]
     right = {"content": one.wanted.text or None, "tool_calls": calls}
     assert examples.score(one, right) == pytest.approx(1.0)

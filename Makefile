@@ -31,6 +31,7 @@ check: $(VENV)/.checked
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd models/beira-tiny && ../../$(BIN)/mypy --config-file ../../pyproject.toml --allow-subclassing-any *.py
 	$(BIN)/python -m pytest -q tests/test_imports.py
 
 bench: install

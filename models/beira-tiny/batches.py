@@ -96,7 +96,8 @@ def truth(scene: Scene, columns: int, rows: int) -> tuple[np.ndarray, np.ndarray
     def overlap(box: tuple[int, int, int, int]) -> np.ndarray:
         across = np.clip(np.minimum(x + CELL, box[2]) - np.maximum(x, box[0]), 0, None)
         down = np.clip(np.minimum(y + CELL, box[3]) - np.maximum(y, box[1]), 0, None)
-        return down[:, None] * across[None]
+        covered: np.ndarray = down[:, None] * across[None]
+        return covered
 
     for s in scene.shapes:
         area = overlap(s.box)
@@ -147,8 +148,8 @@ def batch_of(kind: str, chats: list[Chat], encoder: Encoder, rng: random.Random)
     if not scenes:
         return Batch(kind, tokens, positions, weights, pointed=asked, sources=sources)
     measured, sides = (
-        np.array([(i * longest + place, value) for i, one in enumerate(made) for place, value in found(one)], np.int64).reshape(-1, 2)
-        for found in (lambda one: one.measured, lambda one: one.sides)
+        np.array([(i * longest + place, value) for i, one in enumerate(found) for place, value in one], np.int64).reshape(-1, 2)
+        for found in ([one.measured for one in made], [one.sides for one in made])
     )
     return Batch(kind, tokens, positions, weights, pictures_of(scenes), np.array(at), measured, sides, asked, sources)
 

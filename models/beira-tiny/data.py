@@ -51,8 +51,8 @@ def seeing_chat(rng: random.Random, cells: Cells, held_out: bool = False) -> Cha
     """One picture or two, several questions, sometimes with talk in between."""
     chat = _chat(rng, held_out)
     if rng.random() < 0.18:
-        both = tuple(scene(rng, cells, held_out, text=0.1) for _ in range(2))
-        seeing.ask_about_two(rng, chat, both, held_out)  # type: ignore[arg-type]
+        both = scene(rng, cells, held_out, text=0.1), scene(rng, cells, held_out, text=0.1)
+        seeing.ask_about_two(rng, chat, both, held_out)
         if rng.random() < 0.5:
             seeing.ask_about_two_again(rng, chat, both, held_out)
         return chat

@@ -125,7 +125,8 @@ def export(checkpoint: Path, tokenizer: Path, out: Path, quant: str) -> tuple[Pa
 
 
 def _array(t: torch.Tensor) -> np.ndarray:
-    return t.detach().float().numpy()
+    made: np.ndarray = t.detach().float().numpy()
+    return made
 
 
 def _add_tokenizer(w: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:

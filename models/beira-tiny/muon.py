@@ -30,8 +30,8 @@ class Muon(torch.optim.Optimizer):
         super().__init__([p for p, _ in params], {"lr": lr, "momentum": momentum})
         self._pieces = [sizes for _, sizes in params]
 
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def step(self, closure: None = None) -> None:
         for group in self.param_groups:
             stacks: dict[torch.Size, list[tuple[Tensor, Tensor, bool]]] = defaultdict(list)
             for p, sizes in zip(group["params"], self._pieces, strict=True):

@@ -72,8 +72,8 @@ def _state(net: Network) -> dict[str, torch.Tensor]:
              "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}  # fmt: skip
     for key, value in text.items():
         if key.startswith("blk."):
-            _, i, name, kind = key.split(".")
-            made[f"model.language_model.layers.{i}.{names[name]}.{kind}"] = value
+            _, layer, name, kind = key.split(".")
+            made[f"model.language_model.layers.{layer}.{names[name]}.{kind}"] = value
     names = {"ln1": "norm1", "ln2": "norm2", "attn_out": "attn.proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
     for i in range(net.s.vision_layers):
         at, to = f"v.blk.{i}.", f"model.visual.blocks.{i}."
@@ -162,7 +162,7 @@ def reference_input(prompt: list[Part], encoder: Encoder, processor: Any) -> tup
     return ids, {"pixel_values": torch.cat([m["pixel_values"] for m in made]), "image_grid_thw": grids}
 
 
-@torch.no_grad()
+@torch.no_grad()  # type: ignore[untyped-decorator]
 def difference(model: Any, steps: list[TokenLogprob], ids: list[int], more: dict[str, torch.Tensor], by_piece: dict[bytes, int]) -> float:
     """The largest difference of a log-probability; tokens are told apart by their bytes."""
     written = [by_piece[s.token] for s in steps]

@@ -299,7 +299,7 @@ def _paper(rng, size, base: RGB, other=None) -> PIL.Image.Image:  # type: ignore
     if r < 0.8 and other is not None:
         two = other()
         if _distance(base, two) > 140:  # the way between them could meet a shape's colour
-            two = tuple(round(a + (b - a) * 0.35) for a, b in zip(base, two, strict=True))  # type: ignore[assignment]
+            two = tuple(round(a + (b - a) * 0.35) for a, b in zip(base, two, strict=True))
         ramp = PIL.Image.linear_gradient("L").resize(size)
         if rng.random() < 0.5:
             ramp = PIL.Image.linear_gradient("L").rotate(90).resize(size)
@@ -322,7 +322,7 @@ def _ink(rng: random.Random) -> tuple[RGB, RGB]:
         ink = (rng.randint(0, 40),) * 3 if rng.random() < 0.6 else _any_colour(rng)
         paper = _any_colour(rng)
         if abs(sum(ink) - sum(paper)) > 260:
-            return ink, paper  # type: ignore[return-value]
+            return ink, paper
 
 
 def _font_name(rng: random.Random, held_out: bool) -> str:

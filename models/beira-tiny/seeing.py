@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from chats import Chat
 from lexicon import (
@@ -114,7 +114,7 @@ ONE_OF_TWO = {
 ORDINALS = {"en": ("first", "second"), "pt": ("primeira", "segunda")}
 
 
-def pick(rng: random.Random, rows: dict[str, tuple[str, ...]], language: str, held_out: bool) -> str:
+def pick(rng: random.Random, rows: Mapping[str, tuple[str, ...]], language: str, held_out: bool) -> str:
     """A wording; the last one is for evaluation only, where it is half of the cases."""
     wordings = rows[language]
     return wordings[-1] if held_out and rng.random() < 0.5 else rng.choice(wordings[:-1])
@@ -283,7 +283,7 @@ ASKERS: tuple[tuple[Asker, float], ...] = (
 def question(rng: random.Random, scene: Scene, language: str, held_out: bool, asker: Asker | None = None) -> Question:
     """A question that `scene` can answer."""
     if scene.text is not None:
-        return (describe if rng.random() < 0.15 else read)(rng, scene, language, held_out)  # type: ignore[return-value]
+        return (describe if rng.random() < 0.15 else read)(rng, scene, language, held_out)
     while True:
         chosen = asker or rng.choices([a for a, _ in ASKERS], [w for _, w in ASKERS])[0]
         if made := chosen(rng, scene, language, held_out):

@@ -200,7 +200,7 @@ class Learner:
 
     def save(self) -> None:
         """Whole or not at all."""
-        made = {f"optimizer.{self.rank}.pt": [o.state_dict() for o in self.optimizers]}
+        made: dict[str, Any] = {f"optimizer.{self.rank}.pt": [o.state_dict() for o in self.optimizers]}
         if self.rank == 0:
             made["checkpoint.pt"] = {"net": self.net.state_dict(), "step": self.step, "shape": asdict(self.net.s)}
         for name, state in made.items():

@@ -48,6 +48,8 @@ class Batch:
     """(numbers' tokens, 2): flat place and the tens of the coordinate that is written there."""
     sides: np.ndarray | None = None
     """(relations, 2): flat place and the direction."""
+    boxed: np.ndarray | None = None
+    """(boxes' tokens, 5): flat place and the box in tokens."""
     pointed: np.ndarray | None = None
     """(answers' tokens, 3): chat, place in it and head of what must look at its source."""
     sources: np.ndarray | None = None
@@ -151,7 +153,10 @@ def batch_of(kind: str, chats: list[Chat], encoder: Encoder, rng: random.Random)
         np.array([(i * longest + place, value) for i, one in enumerate(found) for place, value in one], np.int64).reshape(-1, 2)
         for found in ([one.measured for one in made], [one.sides for one in made])
     )
-    return Batch(kind, tokens, positions, weights, pictures_of(scenes), np.array(at), measured, sides, asked, sources)
+    boxed = [(i * longest + place, *(v / CELL for v in box)) for i, one in enumerate(made) for place, box in one.boxed]
+    return Batch(
+        kind, tokens, positions, weights, pictures_of(scenes), np.array(at), measured, sides, np.array(boxed, np.float32).reshape(-1, 5), asked, sources
+    )
 
 
 def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: int = 4) -> list[Any]:

@@ -16,7 +16,6 @@ from tokens import markup_ids
 
 _MARKUP = markup_ids()
 _START, _CALL, _PICTURE = (_MARKUP[n] for n in ("<|im_start|>", "<tool_call>", "<|image_pad|>"))
-DIRECTIONS = ("left", "right", "above", "below")
 
 
 class Encoder:
@@ -81,8 +80,6 @@ class Encoder:
     def _ask(self, made: Encoded, chat: Chat, task: str) -> None:
         """Note what the aids ask about the answer that was added last; a place is of the token before."""
         text, pieces = made.texts[-1]
-        if "relation" in task:
-            made.sides.append((pieces[0][0] - 1, DIRECTIONS.index(task.rsplit(maxsplit=1)[1])))
         if task.endswith("ground"):
             for number in re.finditer(r"\d+(?=[,\]])", text):
                 value = min(DECADES - 1, int(number[0]) // 10)

@@ -164,7 +164,8 @@ class Network(nn.Module):
         self.blocks = nn.ModuleList(TextBlock(s) for _ in range(s.layers))
         self.norm = nn.Parameter(torch.ones(s.hidden))
         self.aids = nn.ModuleDict({"seen": nn.Linear(4 * s.vision_hidden, SEEN), "told": nn.Linear(s.hidden, SEEN), "placed": nn.Linear(s.hidden, PLACED),
-                                   "measured": nn.Linear(s.hidden, DECADES), "side": nn.Linear(s.hidden, SIDES)})
+                                   "measured": nn.Linear(s.hidden, DECADES), "side": nn.Linear(s.hidden, SIDES),
+                                   "boxed": nn.Linear(s.hidden, 4)})
         self.reset()
 
     def reset(self) -> None:
@@ -216,4 +217,5 @@ SEEN = KIND_CLASSES * COLOUR_CLASSES + KIND_CLASSES + COLOUR_CLASSES + LETTER_CL
 PLACED = 4 + 4
 """And in the text model: its own place, the picture's size, the shape's box in the picture."""
 DECADES, SIDES = 46, 4
-"""What an answer's tokens are asked about: the tens of the coordinate that they write, the direction asked about."""
+"""What an answer's tokens are asked about, besides the box of the shape: the tens of the coordinate that they write, the
+direction that they tell."""

@@ -16,6 +16,7 @@ from scenes import CELL, Box, Shape
 
 LOOKING, BESIDE, COPYING = 0, 1, 3
 """Heads of the pointed layer: at the shape that is spoken of, at the one that it is compared with, at what is copied."""
+DIRECTIONS = ("left", "right", "above", "below")
 Picture = tuple[int, int, int]
 """Of a chat's picture: the place of its first token, columns, rows."""
 Span = tuple[int, int]
@@ -27,7 +28,7 @@ Said = tuple[str, list[tuple[int, Span]]]
 
 @dataclass(slots=True)
 class Encoded:
-    """A chat: ids, weights, (place, columns, rows) of its pictures, and `measured` and `sides` as a batch has them.
+    """A chat: ids, weights, (place, columns, rows) of its pictures, and `measured`, `sides`, `boxed` as a batch has them.
 
     `pointed`: (place, head, places of the source); `texts`: all of them, in order.
     """
@@ -37,6 +38,7 @@ class Encoded:
     pictures: list[Picture] = field(default_factory=list)
     measured: list[tuple[int, int]] = field(default_factory=list)
     sides: list[tuple[int, int]] = field(default_factory=list)
+    boxed: list[tuple[int, Box]] = field(default_factory=list)
     pointed: list[tuple[int, int, list[int]]] = field(default_factory=list)
     texts: list[Said] = field(default_factory=list)
 
@@ -46,9 +48,13 @@ class Encoded:
         self.ids += [token for token, _ in pieces]
         self.weights += [weight] * len(pieces)
 
+    def before(self, span: Span) -> list[int]:
+        """Where a token of the last text's `span` comes next."""
+        return [place - 1 for place in places(self.texts[-1][1], span)]
+
     def point(self, span: Span, head: int, source: list[int]) -> None:
         """Have `head` look at `source` wherever a token of the last text's `span` comes next."""
-        self.pointed += [(place - 1, head, source) for place in places(self.texts[-1][1], span)]
+        self.pointed += [(place, head, source) for place in self.before(span)]
 
 
 def places(pieces: list[tuple[int, Span]], span: Span) -> list[int]:
@@ -67,7 +73,9 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
         spans = [m.span() for m in re.finditer(re.escape(shape_name(s.kind, s.colour, chat.language)), text)]
         named += [(start, s, picture) for start, _ in spans]
         if task.endswith("ground"):
-            spans += [(m.start() + 1, m.end()) for m in re.finditer(re.escape(json.dumps(list(s.box))), text)]
+            bounds = [(m.start() + 1, m.end()) for m in re.finditer(re.escape(json.dumps(list(s.box))), text)]
+            made.boxed += [(place, s.box) for span in bounds for place in made.before(span)]
+            spans += bounds
         if len(made.pictures) == 1 and _is_asked_for(s, text, task, chat.language):
             spans.append((text.rindex(" "), len(text) - 1))
         for span in spans:
@@ -77,6 +85,8 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
         between = a + len(shape_name(first.kind, first.colour, chat.language)), b
         made.point(between, LOOKING, cells_of(first.box, picture))
         made.point(between, BESIDE, cells_of(second.box, picture))
+        made.boxed += [(place, first.box) for place in made.before(between)]
+        made.sides += [(place, DIRECTIONS.index(task.rsplit(maxsplit=1)[1])) for place in made.before(between)]
     for scene, picture in zip(chat.scenes, made.pictures, strict=False):
         if scene.text and (at := text.find(scene.text)) >= 0:
             for i, box in enumerate(scene.letters):

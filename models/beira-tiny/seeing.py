@@ -276,7 +276,7 @@ def read(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Que
 Asker = Callable[[random.Random, Scene, str, bool], Question | None]
 ASKERS: tuple[tuple[Asker, float], ...] = (
     (describe, 3.5), (colour_of, 1.5), (kind_of, 2), (count_all, 1), (count_some, 2), (is_there, 3), (relation, 2),
-    (locate, 1.2), (json_one, 1.2),
+    (locate, 2.5), (json_one, 1.2),
 )  # fmt: skip
 
 

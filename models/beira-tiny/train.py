@@ -33,7 +33,7 @@ from network import COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, POINTED_LAYER,
 MIX = (("seeing", 10), ("seeing", 10), ("seeing", 10), ("calling", 5), ("calling", 5), ("saying", 8), ("reading", 250), ("reading", 250))
 """One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers; "reading" is the tower
 alone, on so many tokens of pages."""
-SHARES = {"seen": 0.15, "told": 0.05, "placed": 0.15, "measured": 0.05, "side": 0.05, "pointed": 0.2, "reading": 0.15}
+SHARES = {"seen": 0.15, "told": 0.05, "placed": 0.15, "measured": 0.15, "side": 0.1, "boxed": 0.15, "pointed": 0.2, "reading": 0.15}
 """Of the aids' losses beside the answers'."""
 LOOKS = 3
 """Batches of pictures a step of the tower alone."""
@@ -158,6 +158,10 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
                 place, truth = torch.from_numpy(noted).unbind(1)
                 pointed = tapped[POINTED_LAYER].reshape(-1, net.s.hidden)[place]
                 losses[name] = F.cross_entropy(net.aids[name](F.rms_norm(pointed, pointed.shape[-1:])), truth)
+        if batch.boxed is not None and len(batch.boxed):
+            noted = torch.from_numpy(batch.boxed)
+            pointed = tapped[POINTED_LAYER].reshape(-1, net.s.hidden)[noted[:, 0].long()]
+            losses["boxed"] = (net.aids["boxed"](pointed) - noted[:, 1:]).abs().mean()
     kept = weights > 0
     logits = net.logits(out[:, :-1][kept])
     each = F.cross_entropy(logits, tokens[:, 1:][kept], reduction="none")

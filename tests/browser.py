@@ -37,7 +37,8 @@ class Browser:
         self._call("url", url=url)
 
     def text(self, css: str) -> str:
-        return str(self._call(f"element/{self._find(css)}/text"))
+        """Found and read in one: between two calls the page may be another."""
+        return str(self.run("return document.querySelector(arguments[0])?.innerText.trim() ?? ''", css))
 
     def click(self, css: str) -> None:
         self._call(f"element/{self._find(css)}/click")
@@ -45,8 +46,8 @@ class Browser:
     def type(self, css: str, text: str) -> None:
         self._call(f"element/{self._find(css)}/value", text=text)
 
-    def run(self, script: str) -> Any:
-        return self._call("execute/sync", script=script, args=[])
+    def run(self, script: str, *arguments: Any) -> Any:
+        return self._call("execute/sync", script=script, args=list(arguments))
 
     def _find(self, css: str) -> str:
         found = self._call("element", using="css selector", value=css)
@@ -54,7 +55,7 @@ class Browser:
 
     def _call(self, path: str, **body: Any) -> Any:
         url = f"{self._base}/{path}"
-        answer = self._client.get(url) if path.endswith("/text") else self._client.post(url, json=body)
+        answer = self._client.post(url, json=body)
         value = answer.json()["value"]
         assert answer.is_success, value
         return value

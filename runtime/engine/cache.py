@@ -92,11 +92,6 @@ class Cache:
         return len(self._residents)
 
     @property
-    def free_slot(self) -> int | None:
-        """A slot that holds nothing and nobody runs in."""
-        return self._free_slots[-1] if self._free_slots else None
-
-    @property
     def n_free_slots(self) -> int:
         return len(self._free_slots)
 

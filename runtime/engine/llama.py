@@ -265,10 +265,6 @@ class TextBatch:
         self.struct.n_tokens = end
         return int(end)
 
-    def fill(self, sequence: int, n: int) -> None:
-        """Append `n` rows that nobody asked for, in an id that nobody uses: its first token again."""
-        self.add(sequence, [self._tokens[0]] * n, 0, outputs=0)
-
 
 class EmbeddingBatch:
     """A batch of embeddings: slices of images, and text beside them. M-RoPE positions by section: t, y, x, 0."""
@@ -296,11 +292,6 @@ class EmbeddingBatch:
         positions[1] = position + index // shape.columns
         positions[2] = position + index % shape.columns
         return self._add(sequence, rows, positions, outputs)
-
-    def fill(self, sequence: int, n: int) -> None:
-        """Append `n` rows that nobody asked for, in an id that nobody uses: its first row again. Zeros would become
-        NaN where a norm has no epsilon, and stay in the cells for whoever gets them next."""
-        self.add_text(sequence, np.repeat(self._rows[0][:1], n, axis=0), 0, outputs=0)
 
     def _add(self, sequence: int, rows: Floats, positions: Ints, outputs: int) -> int:
         self._rows.append(rows)

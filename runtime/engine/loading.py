@@ -36,7 +36,7 @@ class LoadedModel:
             raise ConfigError(f"engine.max_sequences: must be 1 … {MAX_RUNNING}, got {settings.max_sequences}")
         projector = preferred(projector) if projector is not None else None
         self.model = Model(text, gpu_layers=settings.gpu_layers)
-        self.outputs = max(settings.max_sequences + 1, LEAST_OUTPUTS)
+        self.outputs = max(settings.max_sequences, LEAST_OUTPUTS)
         self.threads = Threads.choose(settings.threads, usable_cores(), text.stat().st_size)
         self.vision: Projector | None = None
         self.memory = 0
@@ -107,7 +107,7 @@ class LoadedModel:
             self.model,
             cells=settings.context,
             batch=BATCH,
-            sequences=settings.max_sequences + 1,  # one for rows that only fill a batch
+            sequences=settings.max_sequences,
             outputs=self.outputs,
             threads=self.threads.text,
             kv_type=settings.kv_type,

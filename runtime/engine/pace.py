@@ -21,9 +21,6 @@ LITTLE = 3.0
 """Seconds of prefill in all."""
 ROWS = 4
 """Rows that llama.cpp's kernels for quantised weights compute together; what is left over is computed one by one."""
-FILLED = 9
-"""Rows from which on a batch that only decodes gets the one that it lacks of whole `ROWS`: at the 0.5b shape 11 rows
-take 1.08 of what 12 do, but 7 take 0.94 of 8. Of prompts, 147 rows take 1.11 of what 148 do, and 145 still 1.04."""
 SMALLEST = 3
 """Tokens of prefill beside streams, at least."""
 FEW, DEARER = 16, 2.0
@@ -88,16 +85,6 @@ class Pace:
         if not known:
             return None
         return self._steps[threads, min(known, key=lambda n: abs(n - streams))]
-
-
-def filling(rows: int, prefill: int) -> int:
-    """Rows of nothing that make a batch of `rows`, `prefill` of them of prompts, faster. For CPUs.
-
-    A prompt's end is always computed among whole `ROWS`, however much of it was in the cache: those that are left over
-    go through other kernels, which round differently.
-    """
-    missing = -rows % ROWS
-    return missing if prefill or (missing == 1 and rows >= FILLED) else 0
 
 
 def _whole(streams: int, rows: int) -> int:

@@ -14,7 +14,7 @@ from runtime.engine.cache import Cache, Operation, Share
 from runtime.engine.detokenize import Detokenizer, Emission
 from runtime.engine.llama import ABORTED, MAX_SEQUENCE_IDS, NO_ROOM, OK, Context, EmbeddingBatch, Model, TextBatch
 from runtime.engine.loading import BATCH
-from runtime.engine.pace import Pace, filling
+from runtime.engine.pace import Pace
 from runtime.engine.request import Failed, Finished, FinishReason, Piece, Started
 from runtime.engine.sampling import Sampled, Sampler, seed_of, temperature_of
 from runtime.engine.scheduler import Images, Scheduler, Slice, Step
@@ -46,10 +46,7 @@ class Runner:
         cells: int,
         max_sequences: int,
         speculator: Speculator,
-        is_filled: bool,
     ) -> None:
-        """`is_filled`: batches may get rows that only make them faster."""
-        self._is_filled = is_filled
         self._images = images
         self._speculator = speculator
         self._cells, self._max_sequences = cells, max_sequences
@@ -157,8 +154,8 @@ class Runner:
             self._start_afresh()
 
     def _new_books(self) -> tuple[Cache, Scheduler]:
-        slots = self._max_sequences + 1
-        cache = Cache(self._cells, slots=slots, residents=min(RESIDENTS, MAX_SEQUENCE_IDS - slots))
+        residents = min(RESIDENTS, MAX_SEQUENCE_IDS - self._max_sequences)
+        cache = Cache(self._cells, slots=self._max_sequences, residents=residents)
         scheduler = Scheduler(
             cache, self._images, max_sequences=self._max_sequences, batch=BATCH, drafts=self._speculator
         )
@@ -203,13 +200,8 @@ class Runner:
     def _compute(self, batch: TextBatch | EmbeddingBatch, pieces: tuple[Slice, ...]) -> bool:
         self._apply()
         long = {p.sequence.request for p in pieces if p.end - p.start >= LONG}
-        filled = self._fill(batch, pieces)
         began = time.perf_counter()
-        try:
-            result = self._decode(batch, long)
-        finally:
-            if filled is not None:
-                self._context.remove(filled, 0)
+        result = self._decode(batch, long)
         if result == OK:
             self._measure(time.perf_counter() - began, pieces)
             for piece in pieces:
@@ -227,16 +219,6 @@ class Runner:
         for piece in pieces:
             self.fail(piece.sequence.request, EngineError(f"llama.cpp could not evaluate the request (code {result})"))
         return False
-
-    def _fill(self, batch: TextBatch | EmbeddingBatch, pieces: tuple[Slice, ...]) -> int | None:
-        """Rows of nothing where they make the batch faster and there is room; returns the id that they are in."""
-        rows = sum(p.end - p.start for p in pieces)
-        n = filling(rows, rows - sum(p.end - p.start for p in pieces if p.is_decoding))
-        slot = self.cache.free_slot
-        if not n or not self._is_filled or slot is None or rows + n > self.cache.free:
-            return None
-        batch.fill(slot, n)
-        return slot
 
     def _sample(self, piece: Slice, row: int) -> None:
         """The next tokens from the logits of batch entry `row` and those after it: one, and one more for each token of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.engine.pace import FIRST_SLICE, LITTLE, LONGEST, ROWS, SHARE, SMALLEST, Pace, filling
+from runtime.engine.pace import FIRST_SLICE, LITTLE, LONGEST, ROWS, SHARE, SMALLEST, Pace
 
 STEP, ROW = 0.03, 0.005
 
@@ -92,16 +92,3 @@ def test_a_batch_is_never_too_long_and_someone_always_goes_on(
     assert SMALLEST <= budget <= 512
     if streams and budget < 512:
         assert not (streams + budget) % ROWS
-
-
-@given(st.integers(1, 512), st.integers(0, 512))
-def test_what_fills_a_batch_makes_it_whole_or_is_nothing(rows: int, prefill: int) -> None:
-    n = filling(rows, min(rows, prefill))
-    assert 0 <= n < ROWS
-    assert n == 0 or (rows + n) % ROWS == 0
-    if prefill:
-        assert (rows + n) % ROWS == 0
-
-
-def test_what_only_decodes_is_filled_up_where_one_row_does_it() -> None:
-    assert [filling(n, 0) for n in (1, 2, 3, 7, 9, 10, 11, 13, 15)] == [0, 0, 0, 0, 0, 0, 1, 0, 1]

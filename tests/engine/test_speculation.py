@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from runtime.engine.engine import Engine
-from runtime.engine.request import Part, Text, TokenLogprob
+from runtime.engine.request import Part, TokenLogprob
 from runtime.engine.speculation import ENOUGH, HOPELESS, INDEXED, STALE, Drafter, Speculator
 from tests.engine.helpers import chat, generate, small_engine, start
 
@@ -169,7 +169,7 @@ PROMPTS = [
     chat("What is the capital of France?"),
     chat("Name the european capitals"),
     chat("Repeat: one two three one two three one two three one two three"),
-    [Text("the red circle and the blue square and the red circle and the blue")],
+    chat("Say: the red circle and the blue square and the red circle and the blue square"),
 ]
 
 
@@ -183,7 +183,7 @@ PARAMS: list[dict[str, object]] = [
 ]
 
 
-@pytest.mark.parametrize("parts", PROMPTS, ids=["answer", "list", "repeat", "text"])
+@pytest.mark.parametrize("parts", PROMPTS, ids=["answer", "list", "repeat", "say"])
 @pytest.mark.parametrize("params", PARAMS, ids=str)
 def test_the_text_is_the_same(parts: list[Part], params: dict[str, object]) -> None:
     with both() as engines:
@@ -194,7 +194,7 @@ def test_the_text_is_the_same(parts: list[Part], params: dict[str, object]) -> N
     assert tokens[0] == tokens[1]
 
 
-@pytest.mark.parametrize("parts", PROMPTS, ids=["answer", "list", "repeat", "text"])
+@pytest.mark.parametrize("parts", PROMPTS, ids=["answer", "list", "repeat", "say"])
 def test_it_is_after_other_answers_too(pair: tuple[Engine, Engine], parts: list[Part]) -> None:
     """Each engine's cache holds other things in other places by then, which rounds differently."""
     for params in PARAMS:

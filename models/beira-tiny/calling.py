@@ -26,6 +26,15 @@ class Made:
     definition: Mapping[str, Any]
 
 
+def usual(skill: Skill) -> Made:
+    """The definition that documentation would give."""
+    keys = tuple(p.names[0] for p in skill.parameters)
+    properties = {key: {"type": p.type, "description": p.about} for key, p in zip(keys, skill.parameters, strict=True)}
+    parameters = {"type": "object", "properties": properties, "required": list(keys)}
+    function = {"name": skill.names[0], "description": skill.about[0], "parameters": parameters}
+    return Made(skill, skill.names[0], keys, {"type": "function", "function": function})
+
+
 def define(rng: random.Random, skill: Skill, held_out: bool) -> Made:
     """A definition: names and keys vary, in training often to what was never seen; descriptions come and go."""
     name, is_told = rng.choice(skill.names), rng.random() < 0.8
@@ -84,6 +93,8 @@ def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None
     rng.shuffle(made)
     if len({m.name for m in made}) < len(made):
         made = made[:1]
+    if not held_out and rng.random() < 0.2:
+        made = [usual(SKILLS[0] if rng.random() < 0.5 else rng.choice(SKILLS))]  # everybody's first tool is the weather's
     chat.tools = [m.definition for m in made]
     for _ in range(turns):
         r = rng.random()

@@ -61,6 +61,8 @@ class SamplingParams:
     frequency_penalty: float = 0.0
     logit_bias: tuple[tuple[int, float], ...] = ()
     seed: int | None = None
+    """The same one draws the same text, as far as rounding goes: a row is rounded by how many are computed with it, so
+    a prompt that was cached, or a stream beside others, may part from itself alone, the sooner the hotter."""
     max_tokens: int | None = None
     """Completion tokens, the end token counted; None: what the context still holds."""
     stop: tuple[str, ...] = ()

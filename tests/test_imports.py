@@ -165,7 +165,7 @@ PLANTED = {
     "runtime/ai/root.py": ("import runtime", 1),
     "runtime/ai/two.py": ("import orjson, PIL.Image", 1),
     "runtime/ai/media.py": ("import PIL\nfrom llama_cpp import mtmd", 2),
-    "runtime/wire.py": ("from runtime.isolate import pool", 1),
+    "runtime/wire/framing.py": ("from runtime.isolate import pool", 1),
     "runtime/errors.py": ("from runtime import config", 1),
     "runtime/catalog/late.py": ("import importlib\nimportlib.import_module('runtime.gateway.app')", 2),
     "runtime/attic/old.py": ("from runtime import errors", 1),

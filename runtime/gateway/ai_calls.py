@@ -7,13 +7,13 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from runtime import wire
 from runtime.ai.completion import Completion
 from runtime.ai.service import Service
 from runtime.config import FunctionSettings
 from runtime.errors import AIError, EngineError, InvalidRequest, Overloaded, WireError
 from runtime.gateway import bulk
 from runtime.isolate.pool import Isolate
+from runtime.wire import frames, from_isolate, to_isolate
 
 log = logging.getLogger("beira")
 
@@ -26,7 +26,7 @@ class AICalls:
         service: Service,
         function: FunctionSettings,
         request_id: str,
-        say: Callable[[wire.Message], Awaitable[None]],
+        say: Callable[[frames.Message], Awaitable[None]],
     ) -> None:
         """`say` sends to the isolate, waits where that does not read, and raises nothing where it is gone."""
         self.stand_in: str | None = None
@@ -41,7 +41,7 @@ class AICalls:
         self._large: dict[int, int] = {}
         """Bytes of those that are not accepted yet."""
 
-    async def start(self, call: wire.AICall, isolate: Isolate) -> None:
+    async def start(self, call: from_isolate.AICall, isolate: Isolate) -> None:
         """Answer it beside the others. Raises WireError."""
         number, most = call.call, self._function.limits.ai_calls
         if number in self._tasks:
@@ -49,7 +49,7 @@ class AICalls:
         if len(self._tasks) >= most:
             isolate.claim.let_go(len(call.data))
             error = Overloaded(f"at most {most} AI calls may run at once in one invocation")
-            await self._say(wire.AIFailed(call=number, error=error.to_wire()))  # who does not read it waits
+            await self._say(to_isolate.AIFailed(call=number, error=error.to_wire()))  # who does not read it waits
             return
         task = asyncio.create_task(self._answer(number, call.data, isolate))
         self._tasks[number], self._large[number] = task, len(call.data)
@@ -78,23 +78,23 @@ class AICalls:
             self.stand_in = completion.stand_in or self.stand_in
             try:
                 if not completion.is_stream:
-                    await self._say(wire.AIResult(call=number, value=await completion.result()))
+                    await self._say(to_isolate.AIResult(call=number, value=await completion.result()))
                     return
-                await self._say(wire.AIAccepted(call=number))
+                await self._say(to_isolate.AIAccepted(call=number))
                 async for chunk in completion.chunks():
-                    await self._say(wire.AIChunk(call=number, value=chunk))
-                await self._say(wire.AIEnd(call=number))
+                    await self._say(to_isolate.AIChunk(call=number, value=chunk))
+                await self._say(to_isolate.AIEnd(call=number))
             finally:
                 await completion.aclose()
         except AIError as e:
-            await self._say(wire.AIFailed(call=number, error=e.to_wire()))
+            await self._say(to_isolate.AIFailed(call=number, error=e.to_wire()))
         except WireError as e:
             self.fault = self.fault or str(e)
             isolate.kill()
         except Exception:
             log.exception("[%s] an AI call failed in the host", self._request_id)
             error = EngineError("the node failed to answer; its log says why")
-            await self._say(wire.AIFailed(call=number, error=error.to_wire()))
+            await self._say(to_isolate.AIFailed(call=number, error=error.to_wire()))
 
     async def _accept(self, number: int, data: bytes | bytearray, isolate: Isolate) -> Completion:
         """Have the model's service take a call. Raises AIError, WireError."""
@@ -108,7 +108,7 @@ class AICalls:
 async def _asked(data: bytes | bytearray) -> tuple[str | None, dict[str, Any]]:
     """Model and inputs of an AI call. Raises InvalidRequest, WireError."""
     try:
-        return wire.AICall.read(await bulk.parse(data))
+        return from_isolate.AICall.read(await bulk.parse(data))
     except bulk.TooLarge as e:
         raise InvalidRequest(e.message.replace("the body", "inputs:")) from None
     except InvalidRequest as e:  # an isolate's own code sends JSON: this came from something else

@@ -12,7 +12,6 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from runtime import wire
 from runtime.ai.service import Service
 from runtime.errors import AIError, ModelNotLoaded, Outcome, Overloaded
 from runtime.gateway import report
@@ -25,6 +24,7 @@ from runtime.gateway.routes import Function, Routes
 from runtime.gateway.schedule import Unattended
 from runtime.gateway.subrequests import HOPS_HEADER, HOPS_LIMIT, Subrequests
 from runtime.outbound import Outbound
+from runtime.wire import to_isolate
 
 log = logging.getLogger("beira")
 START_S = 60.0
@@ -213,10 +213,10 @@ def _error(outcome: Outcome, detail: str) -> AIError:
     return kind(f"{detail}; try again", code=outcome.value if kind is ModelNotLoaded else None)
 
 
-def _head(exchange: Exchange, function: Function, event: dict[str, Any] | None) -> wire.Invoke:
+def _head(exchange: Exchange, function: Function, event: dict[str, Any] | None) -> to_isolate.Invoke:
     settings, client = function.settings, exchange.scope.get("client")
     limits = settings.limits
-    return wire.Invoke(
+    return to_isolate.Invoke(
         handler="fetch" if event is None else "scheduled",
         method=exchange.method,
         url=exchange.url,

@@ -12,7 +12,6 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from runtime import wire
 from runtime.addresses import CALLER
 from runtime.ai.service import Service
 from runtime.errors import FunctionError, Outcome, WireError
@@ -24,6 +23,7 @@ from runtime.gateway.routes import Function
 from runtime.gateway.subrequests import Subrequests
 from runtime.isolate.pool import Isolate, IsolateUnavailable
 from runtime.isolate.streams import Window, cut
+from runtime.wire import frames, from_isolate, to_isolate
 
 log = logging.getLogger("beira")
 LINE_COST = 32
@@ -56,7 +56,7 @@ class Invocation:
         self._out_bytes = 0
         self._log_room = self._limits.log_kb * 1024
         self._has_failed = False
-        self._ended: wire.End | None = None
+        self._ended: from_isolate.End | None = None
         self._writer: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._ai_calls = AICalls(service, function.settings, exchange.request_id, self._say)
@@ -64,7 +64,7 @@ class Invocation:
         self._timer: asyncio.TimerHandle | None = None
         self._isolate: Isolate
 
-    async def serve(self, invoke: wire.Invoke) -> None:
+    async def serve(self, invoke: to_isolate.Invoke) -> None:
         """Answer the client. What fails on the way becomes an outcome; only a cancellation is raised."""
         limit = self._limits.body_mb * 2**20
         if (self.exchange.content_length or 0) > limit:
@@ -100,7 +100,7 @@ class Invocation:
         if self._writer is not None:
             self._writer.cancel()
         self._ai_calls.cancel()
-        self._spawn(self._say(wire.Abort()))
+        self._spawn(self._say(to_isolate.Abort()))
 
     def end(self) -> None:
         """The node stops: end it now, whatever it is doing."""
@@ -109,13 +109,13 @@ class Invocation:
         if self.tail is not None and not self.tail.done():
             self._isolate.kill()
 
-    async def _run(self, invoke: wire.Invoke) -> None:
+    async def _run(self, invoke: to_isolate.Invoke) -> None:
         CALLER.set(self.function.name)  # of all that is done for it: the tasks of this one inherit it
         exit_text = ""
         try:
             try:
                 has_body = self.exchange.has_body
-                await self._isolate.send(invoke, *(() if has_body else (wire.BodyEnd(),)))
+                await self._isolate.send(invoke, *(() if has_body else (to_isolate.BodyEnd(),)))
                 self._spawn(self._pump(has_body))
                 self._writer = self._spawn(self._write())
                 await self._relay()
@@ -155,36 +155,36 @@ class Invocation:
         while await self._take(await self._isolate.receive()):
             pass
 
-    async def _take(self, message: wire.Message | None) -> bool:
+    async def _take(self, message: frames.Message | None) -> bool:
         """Do as the isolate says; whether it may say more. Raises WireError."""
         match message:
-            case wire.Head():
+            case from_isolate.Head():
                 await self._head(message)
-            case wire.Chunk():
+            case from_isolate.Chunk():
                 self._queue_body(message.data)
-            case wire.End():
+            case from_isolate.End():
                 if self._ended is None:
                     self._out.put_nowait(None)
                 self._ended = message
-            case wire.BodyCredit():
+            case from_isolate.BodyCredit():
                 self._body.grant(message.size)
-            case wire.AICall():
+            case from_isolate.AICall():
                 await self._ai_calls.start(message, self._isolate)
-            case wire.AICancel():
+            case from_isolate.AICancel():
                 self._ai_calls.cancel(message.call)
-            case wire.Log():
+            case from_isolate.Log():
                 await self._write_log(message.level, message.text)
-            case wire.Failure():
+            case from_isolate.Failure():
                 await self._fail(message)
-            case wire.Done() | None:
+            case from_isolate.Done() | None:
                 return False
-            case wire.Ready():
+            case from_isolate.Ready():
                 pass
             case _:
                 self._subrequests.take(message, self._isolate)
         return True
 
-    async def _head(self, message: wire.Head) -> None:
+    async def _head(self, message: from_isolate.Head) -> None:
         if self.exchange.is_started or self.outcome is not None:
             return
         extra = {"x-beira-request-id": self.exchange.request_id}
@@ -197,7 +197,7 @@ class Invocation:
 
     def _queue_body(self, data: bytes) -> None:
         self._out_bytes += len(data)
-        if self._out.qsize() * 1024 + self._out_bytes - self.exchange.sent_bytes > 2 * wire.WINDOW + len(data):
+        if self._out.qsize() * 1024 + self._out_bytes - self.exchange.sent_bytes > 2 * frames.WINDOW + len(data):
             raise WireError("the isolate sent more of its response than it was allowed to")
         self._out.put_nowait(data)
 
@@ -214,7 +214,7 @@ class Invocation:
                 if self._ended is not None and self._out.qsize() == 1:
                     return await self._finish(data)
                 await self.exchange.write(data)
-                await self._say(wire.Credit(size=len(data)))
+                await self._say(to_isolate.Credit(size=len(data)))
             await self._finish(b"")
         except RuntimeError as e:  # uvicorn: the body does not fit the content-length that the function gave
             await self._conclude(Outcome.INVALID_RESPONSE, str(e))
@@ -239,10 +239,10 @@ class Invocation:
                 return
             for piece in cut(data):
                 await self._body.take(len(piece))
-                await self._say(wire.Body(data=piece))
+                await self._say(to_isolate.Body(data=piece))
             if more and not more_follows:
                 more = False
-                await self._say(wire.BodyEnd())
+                await self._say(to_isolate.BodyEnd())
         self.abort()
 
     async def _write_log(self, level: str, text: str) -> None:
@@ -265,7 +265,7 @@ class Invocation:
                 cut = "the log is cut here: its limit is reached"
                 report.function_line(self.function.name, self.exchange.request_id, "warning", cut)
 
-    async def _fail(self, failure: wire.Failure) -> None:
+    async def _fail(self, failure: from_isolate.Failure) -> None:
         if self._has_failed:
             return
         self._has_failed = True
@@ -302,7 +302,7 @@ class Invocation:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(seconds, self._expire)
 
-    async def _say(self, message: wire.Message) -> None:
+    async def _say(self, message: frames.Message) -> None:
         """Send to the isolate; one that is gone has no use for it."""
         try:
             await self._isolate.send(message)

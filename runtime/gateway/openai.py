@@ -10,6 +10,8 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any, TypeVar
 
+import orjson
+
 from runtime.ai.openapi import document
 from runtime.ai.service import Service
 from runtime.errors import AIError, EngineError, InvalidRequest, ModelNotFound, Unauthorized
@@ -161,11 +163,11 @@ def _failed(exchange: Exchange) -> EngineError:
 async def _send_events(exchange: Exchange, chunks: AsyncIterator[dict[str, Any]]) -> None:
     try:
         async for chunk in chunks:
-            await exchange.write(server_sent(chunk))
+            await exchange.write(server_sent(orjson.dumps(chunk)))
     except AIError as e:
-        await exchange.write(server_sent(e.body()))
+        await exchange.write(server_sent(orjson.dumps(e.body())))
     except Exception:
-        await exchange.write(server_sent(_failed(exchange).body()))
+        await exchange.write(server_sent(orjson.dumps(_failed(exchange).body())))
     await exchange.finish(b"data: [DONE]\n\n")
 
 

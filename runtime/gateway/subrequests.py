@@ -6,11 +6,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 
-from runtime import wire
 from runtime.errors import OutboundError, WireError
 from runtime.isolate.pool import Isolate
 from runtime.isolate.streams import FRAMES, Window, cut
 from runtime.outbound import Outbound
+from runtime.wire import frames, from_isolate, to_isolate
 
 log = logging.getLogger("beira")
 HOPS_HEADER = "x-beira-hops"
@@ -44,9 +44,9 @@ class Subrequests:
         self._count = 0
         self._calls: dict[int, _Call] = {}
 
-    def take(self, message: wire.Message, isolate: Isolate) -> None:
+    def take(self, message: frames.Message, isolate: Isolate) -> None:
         """One message of the isolate. Raises WireError for a call that is not under way or is so already."""
-        if isinstance(message, wire.FetchCall):
+        if isinstance(message, from_isolate.FetchCall):
             self._start(message, isolate)
             return
         number: int = getattr(message, "call", 0)
@@ -54,16 +54,16 @@ class Subrequests:
         if call is None:
             return  # it ended in the meantime
         match message:
-            case wire.FetchData(data=data):
+            case from_isolate.FetchData(data=data):
                 call.upload.put_nowait(data)
                 call.upload_bytes += len(data)
-                if call.upload_bytes > wire.WINDOW or call.upload.qsize() > FRAMES:
+                if call.upload_bytes > frames.WINDOW or call.upload.qsize() > FRAMES:
                     raise WireError(f"subrequest {number}: more body than allowed")
-            case wire.FetchSent():
+            case from_isolate.FetchSent():
                 call.upload.put_nowait(None)
-            case wire.FetchCredit(size=size):
+            case from_isolate.FetchCredit(size=size):
                 call.window.grant(size)
-            case wire.FetchCancel():
+            case from_isolate.FetchCancel():
                 if call.task is not None:
                     call.task.cancel()
             case _:
@@ -75,7 +75,7 @@ class Subrequests:
             if call.task is not None:
                 call.task.cancel()
 
-    def _start(self, head: wire.FetchCall, isolate: Isolate) -> None:
+    def _start(self, head: from_isolate.FetchCall, isolate: Isolate) -> None:
         if head.call in self._calls:
             raise WireError(f"subrequest {head.call} is under way already")
         self._count += 1
@@ -85,7 +85,7 @@ class Subrequests:
         call.task = asyncio.create_task(self._answer(head, call, isolate))
         call.task.add_done_callback(lambda _: self._calls.pop(head.call, None))
 
-    async def _answer(self, head: wire.FetchCall, call: _Call, isolate: Isolate) -> None:
+    async def _answer(self, head: from_isolate.FetchCall, call: _Call, isolate: Isolate) -> None:
         try:
             if self._count > self._limit:
                 raise OutboundError(f"an invocation may make {self._limit} subrequests")
@@ -93,14 +93,14 @@ class Subrequests:
                 raise OutboundError(f"a subrequest may have {HEADERS} headers, got {len(head.headers)}")
             await self._forward(head, call, isolate)
         except OutboundError as e:
-            await _say(isolate, wire.FetchFailed(call=head.call, message=str(e)))
+            await _say(isolate, to_isolate.FetchFailed(call=head.call, message=str(e)))
         except asyncio.CancelledError:
             raise
         except Exception:
             log.exception("a subrequest failed in the host")
-            await _say(isolate, wire.FetchFailed(call=head.call, message="the node failed; its log says why"))
+            await _say(isolate, to_isolate.FetchFailed(call=head.call, message="the node failed; its log says why"))
 
-    async def _forward(self, head: wire.FetchCall, call: _Call, isolate: Isolate) -> None:
+    async def _forward(self, head: from_isolate.FetchCall, call: _Call, isolate: Isolate) -> None:
         headers = [(k, v) for k, v in head.headers if k.lower() != HOPS_HEADER]
         headers.append((HOPS_HEADER, str(self._hops + 1)))
         async with self._outbound.stream(
@@ -113,25 +113,25 @@ class Subrequests:
         ) as response:
             await _say(
                 isolate,
-                wire.FetchHead(
+                to_isolate.FetchHead(
                     call=head.call, status=response.status, headers=list(response.headers), url=response.url
                 ),
             )
             async for data in response.aiter_bytes():
                 for piece in cut(data):
                     await call.window.take(len(piece))
-                    await _say(isolate, wire.FetchBody(call=head.call, data=piece))
-        await _say(isolate, wire.FetchEnd(call=head.call))
+                    await _say(isolate, to_isolate.FetchBody(call=head.call, data=piece))
+        await _say(isolate, to_isolate.FetchEnd(call=head.call))
 
 
 async def _upload(number: int, call: _Call, isolate: Isolate) -> AsyncIterator[bytes]:
     while (data := await call.upload.get()) is not None:
         call.upload_bytes -= len(data)
         yield data
-        await _say(isolate, wire.FetchMore(call=number, size=len(data)))
+        await _say(isolate, to_isolate.FetchMore(call=number, size=len(data)))
 
 
-async def _say(isolate: Isolate, message: wire.Message) -> None:
+async def _say(isolate: Isolate, message: frames.Message) -> None:
     try:
         await isolate.send(message)
     except OSError:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
-import orjson
-
 from runtime.errors import AIError, InvalidRequest
-from runtime.isolate import binding
+from runtime.isolate import binding, json_text
 from runtime.isolate.form import File, FormData
 from runtime.isolate.headers import Headers, HeadersLike
 from runtime.isolate.http import BodyLike, Request, Response
@@ -155,7 +153,7 @@ console = Console()
 def _shown(value: Any) -> str:
     if isinstance(value, dict | list):
         try:
-            return orjson.dumps(value).decode()
+            return json_text.dumps(value).decode()
         except TypeError:
             return repr(value)
     return str(value)
@@ -179,7 +177,7 @@ async def fetch(
         raise ValueError(f"redirect: must be follow, manual or error, got {redirect!r}")
     connection = binding.required("fetch")
     if json is not None:
-        body = orjson.dumps(json)
+        body = json_text.dumps(json)
     if isinstance(resource, Request):
         body = resource.take_body() if body is None else body
         url, headers = str(resource.url), resource.headers if headers is None else headers

@@ -7,11 +7,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from runtime import wire
 from runtime.errors import AIError, InvalidRequest, OutboundError, Overloaded, WireError
+from runtime.isolate import json_text
 from runtime.isolate.http import BodyLike, Request, Response, pieces
 from runtime.isolate.link import Link
 from runtime.isolate.streams import IncomingBody, ModelStream, Window, cut, record
+from runtime.wire import frames, from_isolate, to_isolate
 
 _NOT_SENT_ON = frozenset(
     ("host", "connection", "content-length", "transfer-encoding", "keep-alive", "te", "trailer", "upgrade", "expect")
@@ -29,11 +30,11 @@ class HostConnection:
         self._subrequest_limit = int(limits.get("subrequests", 50))
         self._log_room = int(limits.get("log_kb", 256)) * 1024
         self._next = 1
-        self._ai: dict[int, asyncio.Queue[wire.Message]] = {}
+        self._ai: dict[int, asyncio.Queue[frames.Message]] = {}
         self._subrequests: dict[int, _Subrequest] = {}
         self._subrequest_count = 0
 
-    def deliver(self, message: wire.Message) -> None:
+    def deliver(self, message: frames.Message) -> None:
         """Hand an answer of the host to the call that waits for it."""
         number: int = getattr(message, "call", 0)
         if (inbox := self._ai.get(number)) is not None:
@@ -46,7 +47,7 @@ class HostConnection:
             raise Overloaded(f"at most {self._ai_limit} AI calls may run at once in one invocation")
         number = self._number()
         try:
-            call = wire.AICall.of(number, model, inputs)
+            call = from_isolate.AICall(number, json_text.dumps({"model": model, "inputs": inputs}))
             if b"null" in call.data:  # what has no JSON has become that
                 _refuse_infinite(inputs, "")
             self._link.send(call)
@@ -59,17 +60,17 @@ class HostConnection:
         except BaseException:
             self._close_ai(number, True)
             raise
-        if isinstance(message, wire.AIAccepted):
+        if isinstance(message, to_isolate.AIAccepted):
             return ModelStream(inbox, lambda is_canceled: self._close_ai(number, is_canceled))
         self._close_ai(number, False)
-        if isinstance(message, wire.AIFailed):
+        if isinstance(message, to_isolate.AIFailed):
             raise AIError.from_wire(message.error)
-        assert isinstance(message, wire.AIResult)
+        assert isinstance(message, to_isolate.AIResult)
         return record(message.value)
 
     def _close_ai(self, number: int, is_canceled: bool) -> None:
         if self._ai.pop(number, None) is not None and is_canceled:
-            self._link.send(wire.AICancel(call=number))
+            self._link.send(from_isolate.AICancel(call=number))
 
     async def subrequest(self, request: Request, redirect: str, timeout_s: float | None) -> Response:
         self._subrequest_count += 1
@@ -93,10 +94,12 @@ class HostConnection:
             self._log_room -= len(data)
             if self._log_room <= 0:
                 data = data[: self._log_room] if self._log_room else data
-                self._link.write_through(wire.Log(level=level, text=data.decode("utf-8", "ignore")))
-                self._link.write_through(wire.Log(level="warning", text="the log is cut here: its limit is reached"))
+                self._link.write_through(from_isolate.Log(level=level, text=data.decode("utf-8", "ignore")))
+                self._link.write_through(
+                    from_isolate.Log(level="warning", text="the log is cut here: its limit is reached")
+                )
                 return
-            self._link.write_through(wire.Log(level=level, text=data.decode("utf-8")))
+            self._link.write_through(from_isolate.Log(level=level, text=data.decode("utf-8")))
 
     def _number(self) -> int:
         self._next += 1
@@ -111,14 +114,14 @@ class _Subrequest:
         self._number = number
         self._forget = forget
         self._window = Window()
-        self._head: asyncio.Future[wire.FetchHead] = asyncio.get_running_loop().create_future()
-        self._body = IncomingBody(lambda size: link.send(wire.FetchCredit(call=number, size=size)))
+        self._head: asyncio.Future[to_isolate.FetchHead] = asyncio.get_running_loop().create_future()
+        self._body = IncomingBody(lambda size: link.send(from_isolate.FetchCredit(call=number, size=size)))
         self._upload: asyncio.Task[None] | None = None
 
     async def run(self, request: Request, redirect: str, timeout_s: float | None) -> Response:
         source = request.take_body()
         headers = [(k, v) for k, v in request.headers.items() if k.lower() not in _NOT_SENT_ON]
-        asked = wire.FetchCall(
+        asked = from_isolate.FetchCall(
             call=self._number,
             method=request.method,
             url=str(request.url),
@@ -141,28 +144,28 @@ class _Subrequest:
             async for data in pieces(source):
                 for frame in cut(data):
                     await self._window.take(len(frame))
-                    self._link.send(wire.FetchData(call=self._number, data=frame))
+                    self._link.send(from_isolate.FetchData(call=self._number, data=frame))
                     await self._link.drain()
-            self._link.send(wire.FetchSent(call=self._number))
+            self._link.send(from_isolate.FetchSent(call=self._number))
         except Exception as e:
             self.cancel(e)
 
-    def deliver(self, message: wire.Message) -> None:
+    def deliver(self, message: frames.Message) -> None:
         match message:
-            case wire.FetchHead() if not self._head.done():
+            case to_isolate.FetchHead() if not self._head.done():
                 self._head.set_result(message)
-            case wire.FetchBody(data=data):
+            case to_isolate.FetchBody(data=data):
                 self._body.feed(data)
-            case wire.FetchMore(size=size):
+            case to_isolate.FetchMore(size=size):
                 self._window.grant(size)
-            case wire.FetchEnd():
+            case to_isolate.FetchEnd():
                 self._end(None)
-            case wire.FetchFailed(message=text):
+            case to_isolate.FetchFailed(message=text):
                 self._end(OutboundError(text))
 
     def cancel(self, error: Exception | None = None) -> None:
         """The handler gave it up, or its body could not be read."""
-        self._link.send(wire.FetchCancel(call=self._number))
+        self._link.send(from_isolate.FetchCancel(call=self._number))
         self._end(error or OutboundError("the subrequest was canceled"))
 
     def _end(self, error: Exception | None) -> None:
@@ -175,7 +178,7 @@ class _Subrequest:
             self._upload.cancel()
 
 
-def _received(headers: wire.Headers) -> list[tuple[str, str]]:
+def _received(headers: frames.Headers) -> list[tuple[str, str]]:
     """The response's fields without those of its transfer: the host has decoded the body."""
     dropped = {"connection", "keep-alive", "transfer-encoding"}
     if any(name.lower() == "content-encoding" for name, _ in headers):

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from runtime import wire
 from runtime.isolate import forking, limits
 from runtime.isolate.entry import Entry
 from runtime.isolate.guest import Standby
 from runtime.isolate.sandbox import Sandbox
 from runtime.isolate.zygote_settings import ZygoteSettings
+from runtime.wire import frames, framing, from_zygote, to_zygote
 
 _FDS = 64
 """The most descriptors that come at once."""
@@ -46,7 +46,7 @@ class Forks:
         self._entry = entry
         self._standby = standby
         self._pid = os.getpid()
-        self._decoder = wire.Decoder(wire.TO_ZYGOTE)
+        self._decoder = framing.Decoder(to_zygote.ALL)
         self._sockets: deque[int] = deque()
         self.living: dict[int, int] = {}
         """The host's numbers by process id."""
@@ -83,7 +83,7 @@ class Forks:
         for _, _, fds in ancillary:
             self._sockets.extend(fd for (fd,) in struct.iter_unpack("i", fds))
         for message in self._decoder.feed(data):
-            assert isinstance(message, wire.Fork)
+            assert isinstance(message, to_zygote.Fork)
             self._fork(message.isolate, message.place, self._sockets.popleft())
 
     def _fork(self, number: int, place: int, fd: int) -> None:
@@ -99,10 +99,10 @@ class Forks:
         if rules >= 0:
             os.close(rules)
         if pid < 0:
-            self._say(wire.Exited(isolate=number, pid=0, status=1 << 8, cpu_ms=0, max_rss_kb=0))
+            self._say(from_zygote.Exited(isolate=number, pid=0, status=1 << 8, cpu_ms=0, max_rss_kb=0))
             return
         self.living[pid] = number
-        self._say(wire.Forked(isolate=number, pid=pid))
+        self._say(from_zygote.Forked(isolate=number, pid=pid))
 
     def _run_isolate(self, place: int, fd: int, rules: int) -> NoReturn:
         """The whole life of an isolate; no path leads back into the zygote's loop."""
@@ -130,11 +130,11 @@ class Forks:
                 continue  # a process that the module's import had left
             cpu_ms = round((usage.ru_utime + usage.ru_stime) * 1000)
             rss = usage.ru_maxrss if sys.platform == "linux" else usage.ru_maxrss // 1024
-            self._say(wire.Exited(isolate=number, pid=pid, status=status, cpu_ms=cpu_ms, max_rss_kb=rss))
+            self._say(from_zygote.Exited(isolate=number, pid=pid, status=status, cpu_ms=cpu_ms, max_rss_kb=rss))
 
-    def _say(self, message: wire.Message) -> None:
+    def _say(self, message: frames.Message) -> None:
         try:
-            self._control.sendall(wire.encode(message))
+            self._control.sendall(framing.encode(message))
         except OSError:
             end_session()
 

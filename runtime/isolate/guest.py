@@ -9,17 +9,15 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import orjson
-
-from runtime import wire
 from runtime.errors import AIError, Outcome, WireError
-from runtime.isolate import api, binding, limits
+from runtime.isolate import api, binding, json_text, limits
 from runtime.isolate.connection import HostConnection
 from runtime.isolate.headers import Headers
 from runtime.isolate.http import BodyLike, Request, Response, pieces
 from runtime.isolate.link import Link
 from runtime.isolate.loop import Loop
 from runtime.isolate.streams import IncomingBody, ModelStream, Window, cut, server_sent
+from runtime.wire import frames, from_isolate, to_isolate
 
 Handlers = dict[str, Callable[..., Any]]
 """By name, `fetch` and `scheduled`: each is called with all of (request or event, env, ctx)."""
@@ -43,11 +41,11 @@ class Standby:
         self._finish = finish
         self._is_over = False
         guest = _Guest(self._link, loop, handlers, self._end)
-        self._link.start(guest.on_message)
+        self._link.start(guest.on_message, guest.on_exhausted)
 
     def serve(self) -> None:
         """Run one invocation."""
-        self._link.send(wire.Ready())
+        self._link.send(from_isolate.Ready())
         try:
             self.loop.run_forever()
         finally:
@@ -55,11 +53,11 @@ class Standby:
                 self._finish()
             self._link.close()
 
-    def _end(self, *last: wire.Message) -> None:
+    def _end(self, *last: frames.Message) -> None:
         """Say it, and no more. Raises WireError where it cannot be said."""
         if not self._is_over:
             self._finish()
-            self._link.send(*last, wire.Done())
+            self._link.send(*last, from_isolate.Done())
             self._is_over = True
 
 
@@ -75,40 +73,45 @@ class _Guest:
         self._handlers = handlers
         self._end = end
         self._window = Window()
-        self._body = IncomingBody(lambda size: link.send(wire.BodyCredit(size=size)))
+        self._body = IncomingBody(lambda size: link.send(from_isolate.BodyCredit(size=size)))
         self._connection: HostConnection | None = None
         self._context: api.Context | None = None
         self._handler: asyncio.Task[None] | None = None
         self._last: asyncio.Task[None] | None = None
         self._behind: set[asyncio.Future[Any]] = set()
-        self._abort: wire.Abort | None = None
+        self._abort: to_isolate.Abort | None = None
 
-    def on_message(self, message: wire.Message) -> None:
+    def on_message(self, message: frames.Message) -> None:
         match message:
-            case wire.Invoke() if self._handler is None:
+            case to_isolate.Invoke() if self._handler is None:
                 self._connection = HostConnection(self._link, message.limits)
                 binding.bind(self._connection)
                 self._handler = self._loop.create_task(self._answer(message))
                 self._handler.add_done_callback(lambda _: self._answered(message))
-            case wire.Body(data=data):
+            case to_isolate.Body(data=data):
                 self._body.feed(data)
-            case wire.BodyEnd():
+            case to_isolate.BodyEnd():
                 self._body.finish()
-            case wire.Credit(size=size):
+            case to_isolate.Credit(size=size):
                 self._window.grant(size)
-            case wire.Abort():
+            case to_isolate.Abort():
                 self._on_abort(message)
             case _ if self._connection is not None:
                 self._connection.deliver(message)
 
-    def _on_abort(self, message: wire.Abort) -> None:
+    def on_exhausted(self, error: MemoryError) -> None:
+        """There was no memory for what the host said: whoever waits for it would wait for ever."""
+        self._fail(error)
+        self._stop()
+
+    def _on_abort(self, message: to_isolate.Abort) -> None:
         self._abort = message
         if self._context is not None:
             self._context.abort()
         if self._handler is not None:
             self._handler.cancel()
 
-    def _answered(self, invoke: wire.Invoke) -> None:
+    def _answered(self, invoke: to_isolate.Invoke) -> None:
         if self._behind:
             self._last = self._loop.create_task(self._wait_behind(float(invoke.limits.get("wait_until_s", 30.0))))
             self._last.add_done_callback(lambda _: self._stop())
@@ -119,7 +122,7 @@ class _Guest:
         self._loop.stop()
         self._end()
 
-    async def _answer(self, invoke: wire.Invoke) -> None:
+    async def _answer(self, invoke: to_isolate.Invoke) -> None:
         """Call the handler and send its answer; whatever happens becomes a message."""
         try:
             self._context = ctx = api.Context(invoke.args, str(invoke.metadata.get("request_id", "")), self._go_on)
@@ -134,7 +137,7 @@ class _Guest:
         except BaseException as e:
             self._fail(e)
 
-    def _subject(self, invoke: wire.Invoke) -> Any:
+    def _subject(self, invoke: to_isolate.Invoke) -> Any:
         """What the handler is given first."""
         if invoke.handler == "scheduled":
             event = invoke.event or {}
@@ -153,10 +156,10 @@ class _Guest:
             response.headers.set("content-length", str(len(whole)))
         elif whole is not None and response.status not in (204, 304):
             response.headers.setdefault("content-length", "0")  # a HEAD's answer may name what GET's would be
-        head = wire.Head(status=response.status, headers=response.headers.items())
-        if whole is not None and len(whole) <= wire.CHUNK:  # one write, one wake-up of the host
-            chunks = (wire.Chunk(data=whole),) if whole else ()
-            end = wire.End(wait_until=bool(self._behind))
+        head = from_isolate.Head(status=response.status, headers=response.headers.items())
+        if whole is not None and len(whole) <= frames.CHUNK:  # one write, one wake-up of the host
+            chunks = (from_isolate.Chunk(data=whole),) if whole else ()
+            end = from_isolate.End(wait_until=bool(self._behind))
             if self._behind:
                 self._link.send(head, *chunks, end)
             else:
@@ -167,22 +170,17 @@ class _Guest:
         async for piece in pieces(source):
             for frame in cut(piece):
                 await self._window.take(len(frame))
-                self._link.send(wire.Chunk(data=frame))
-        self._link.send(wire.End(wait_until=bool(self._behind)))
+                self._link.send(from_isolate.Chunk(data=frame))
+        self._link.send(from_isolate.End(wait_until=bool(self._behind)))
 
     def _fail(self, error: BaseException) -> None:
         """Tell the host how the handler failed; a cancellation that the host asked for is no failure."""
         if self._abort is not None and isinstance(error, asyncio.CancelledError):
             return
-        outcome = Outcome.EXCEPTION
-        if isinstance(error, MemoryError):
-            outcome = Outcome.EXCEEDED_MEMORY
-            limits.release_reserve()
-            traceback.clear_frames(error.__traceback__)  # they hold what filled the memory
-        elif isinstance(error, InvalidResponse | WireError):  # the latter: a head that is larger than a head may be
-            outcome = Outcome.INVALID_RESPONSE
-        line, trace = _printable(_line(error)[:_TEXT]), _printable(_trace(error)[-_TEXT:])
-        self._link.send(wire.Failure(outcome=outcome, message=line, trace=trace))
+        try:
+            self._link.send(_failure(error))
+        except MemoryError as e:  # there is not even enough to tell of it
+            self._link.send(_failure(e))
 
     def _go_on(self, awaitable: Awaitable[Any]) -> None:
         work = asyncio.ensure_future(awaitable)
@@ -203,13 +201,25 @@ class _Guest:
             self._connection.log("warning", f"wait_until work was not done in {seconds:g} s and is ended")
 
 
+def _failure(error: BaseException) -> from_isolate.Failure:
+    outcome = Outcome.EXCEPTION
+    if isinstance(error, MemoryError):
+        outcome = Outcome.EXCEEDED_MEMORY
+        limits.release_reserve()
+        traceback.clear_frames(error.__traceback__)  # they hold what filled the memory
+    elif isinstance(error, InvalidResponse | WireError):  # the latter: a head that is larger than a head may be
+        outcome = Outcome.INVALID_RESPONSE
+    line, trace = _printable(_line(error)[:_TEXT]), _printable(_trace(error)[-_TEXT:])
+    return from_isolate.Failure(outcome=outcome, message=line, trace=trace)
+
+
 def to_response(result: Any) -> Response:
     """What a handler may return, as a Response. Raises InvalidResponse for anything else."""
     if isinstance(result, Response):
         return result
     if isinstance(result, dict | list):
         try:
-            return Response(orjson.dumps(result), default_type="application/json")
+            return Response(json_text.dumps(result), default_type="application/json")
         except TypeError as e:
             raise InvalidResponse(f"the handler returned a {type(result).__name__} that is no JSON: {e}") from None
     if isinstance(result, str | bytes | bytearray | memoryview) or hasattr(result, "__aiter__"):
@@ -224,9 +234,9 @@ async def _server_sent(stream: ModelStream) -> AsyncIterator[bytes]:
     """Chunks as server-sent events; an error on the way is one event, since the status has been sent."""
     try:
         async for chunk in stream:
-            yield server_sent(chunk)
+            yield server_sent(json_text.dumps(chunk))
     except AIError as e:
-        yield server_sent(e.body())
+        yield server_sent(json_text.dumps(e.body()))
     finally:
         await stream.aclose()
     yield b"data: [DONE]\n\n"

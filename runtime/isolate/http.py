@@ -6,8 +6,7 @@ import json
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, overload
 
-import orjson
-
+from runtime.isolate import json_text
 from runtime.isolate.form import FormData, parse_form
 from runtime.isolate.headers import Headers, HeadersLike
 from runtime.isolate.url import URL
@@ -61,8 +60,8 @@ class _Body:
         """The body as JSON. Raises json.JSONDecodeError (a ValueError) where it is none."""
         data = await self.read()
         try:
-            return orjson.loads(data)
-        except orjson.JSONDecodeError as e:
+            return json_text.loads(data)
+        except json.JSONDecodeError as e:
             reason = "it is empty" if not data else e.msg
             raise json.JSONDecodeError(f"the body is no JSON: {reason}", e.doc, e.pos) from None
 
@@ -170,7 +169,7 @@ class _MakerOrReader:
 
 
 def _make_json(data: Any, status: int = 200, headers: HeadersLike | None = None) -> Response:
-    return Response(orjson.dumps(data), status, headers, default_type="application/json")
+    return Response(json_text.dumps(data), status, headers, default_type="application/json")
 
 
 def _make_text(text: str, status: int = 200, headers: HeadersLike | None = None) -> Response:

@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from runtime import wire
 from runtime.errors import WireError
 from runtime.isolate.conduit import Conduit
 from runtime.isolate.priority import HEAVY_CPU_MS, ISOLATE, end_sooner
 from runtime.isolate.room import Claim, Room
 from runtime.isolate.turns import MANY_S, Turns
+from runtime.wire import frames, framing, from_isolate, from_zygote, to_isolate
 
 QUEUE_BYTES = 256 * 1024
 """Bytes received and not yet taken after which the isolate has to wait."""
@@ -42,7 +42,7 @@ class Exit:
     max_rss_kb: int = 0
 
     @staticmethod
-    def from_wire(message: wire.Exited) -> Exit:
+    def from_wire(message: from_zygote.Exited) -> Exit:
         status = message.status & 0xFFFF  # a zygote that was taken over can say anything
         if os.WIFSIGNALED(status):
             return Exit(None, os.WTERMSIG(status), message.cpu_ms, message.max_rss_kb)
@@ -89,8 +89,8 @@ class Isolate:
         self._pidfd = -1
         self._is_ready = False
         self._is_killed = False
-        self._decoder = wire.Decoder(wire.FROM_ISOLATE)
-        self._messages: deque[tuple[wire.Message, int]] = deque()
+        self._decoder = framing.Decoder(from_isolate.ALL)
+        self._messages: deque[tuple[frames.Message, int]] = deque()
         self._n_taken = 0
         self.queued_bytes = 0
         self.is_paused = False
@@ -117,13 +117,13 @@ class Isolate:
             messages = []
         self._charge(self._decoder.toll_s - before_s)
         for message in messages:
-            if isinstance(message, wire.Ready) and not self._is_ready:
+            if isinstance(message, from_isolate.Ready) and not self._is_ready:
                 self._is_ready = True
                 self._unready.cancel()
                 self._tell_ready()
                 continue
             size = len(getattr(message, "data", b"")) + 256
-            if size > wire.LARGE + 256:
+            if size > frames.LARGE + 256:
                 self.claim.has_come()
             self._messages.append((message, size))
             self.queued_bytes += size
@@ -205,14 +205,14 @@ class Isolate:
     def is_alive(self) -> bool:
         return not (self._exit.done() or self._is_eof)
 
-    async def send(self, *messages: wire.Message) -> None:
+    async def send(self, *messages: frames.Message) -> None:
         """Send, waiting while too much is under way. To an isolate that is gone nothing is sent: `receive` tells."""
-        if isinstance(messages[0], wire.Invoke):
+        if isinstance(messages[0], to_isolate.Invoke):
             self._watch_cpu()
-        self._conduit.write(b"".join([wire.encode(message) for message in messages]))
+        self._conduit.write(b"".join([framing.encode(message) for message in messages]))
         await self._conduit.drain()
 
-    async def receive(self) -> wire.Message | None:
+    async def receive(self) -> frames.Message | None:
         """The next message; None when the isolate has ended. Raises WireError for what is no message."""
         while not self._messages:
             if self._fault is not None:

@@ -9,7 +9,8 @@ import socket
 import threading
 from collections.abc import Callable
 
-from runtime import wire
+from runtime.isolate import json_text
+from runtime.wire import frames, framing, to_isolate
 
 HIGH_WATER = 256 * 1024
 """Bytes under way after which `drain` waits, and after which a log line blocks until the host has read some."""
@@ -22,17 +23,26 @@ class Link:
         sock.setblocking(False)
         self._socket = sock
         self._loop = loop
-        self._decoder = wire.Decoder(wire.TO_ISOLATE)
+        self._decoder = framing.Decoder(to_isolate.ALL, json_text.loads)
         self._out = bytearray()
         self._lock = threading.Lock()
         self._drained: list[asyncio.Future[None]] = []
         self._is_writing = False
 
-    def start(self, on_message: Callable[[wire.Message], None]) -> None:
+    def start(self, on_message: Callable[[frames.Message], None], on_exhausted: Callable[[MemoryError], None]) -> None:
+        """`on_exhausted` is told that what the host says finds no memory any more: nobody must wait for it."""
         self._on_message = on_message
+        self._on_exhausted = on_exhausted
         self._loop.add_reader(self._socket, self._readable)
 
     def _readable(self) -> None:
+        try:
+            self._receive()
+        except MemoryError as e:
+            self._loop.remove_reader(self._socket)
+            self._on_exhausted(e)
+
+    def _receive(self) -> None:
         try:
             data = self._socket.recv(256 * 1024)
         except (BlockingIOError, InterruptedError):
@@ -44,9 +54,9 @@ class Link:
         for message in self._decoder.feed(data):
             self._on_message(message)
 
-    def send(self, *messages: wire.Message) -> None:
+    def send(self, *messages: frames.Message) -> None:
         """Queue frames, on the loop's thread. Raises WireError or TypeError for what cannot be a frame."""
-        data = b"".join([wire.encode(message) for message in messages])
+        data = b"".join([framing.encode(message, json_text.dumps) for message in messages])
         with self._lock:
             self._out += data
             self._flush()
@@ -59,9 +69,9 @@ class Link:
             self._drained.append(future)
             await future
 
-    def write_through(self, message: wire.Message) -> None:
+    def write_through(self, message: frames.Message) -> None:
         """Send from any thread, blocking while too much is under way: who floods the log waits for its reader."""
-        data = wire.encode(message)
+        data = framing.encode(message, json_text.dumps)
         with self._lock:
             self._out += data
             self._flush()

@@ -8,7 +8,6 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 
-from runtime import wire
 from runtime.config import FunctionSettings
 from runtime.errors import FunctionError, WireError
 from runtime.isolate.groups import Groups
@@ -22,6 +21,7 @@ from runtime.isolate.tempdir import FILES, TempRoot
 from runtime.isolate.threads import ThreadGuard
 from runtime.isolate.turns import Turns
 from runtime.isolate.zygote_process import ZygoteProcess
+from runtime.wire import frames, framing, from_zygote, to_zygote
 
 START_WALL_S = 30.0
 """How long a module may take to load, whatever it waits for."""
@@ -64,7 +64,7 @@ class Nursery:
         self._reaper = reaper
         self._loop = asyncio.get_running_loop()
         self._loaded: asyncio.Future[None] = self._loop.create_future()
-        self._decoder = wire.Decoder(wire.FROM_ZYGOTE)
+        self._decoder = framing.Decoder(from_zygote.ALL)
         self._process: ZygoteProcess
         self._threads: ThreadGuard | None = None
         self._folders: FolderWatch | None = None
@@ -183,7 +183,9 @@ class Nursery:
             isolate.add_end_callback(self._forget)
             try:
                 socket.send_fds(
-                    self._process.control, [wire.encode(wire.Fork(isolate=number, place=place))], [theirs.fileno()]
+                    self._process.control,
+                    [framing.encode(to_zygote.Fork(isolate=number, place=place))],
+                    [theirs.fileno()],
                 )
             except OSError:  # it is dead, or so stuck that its socket is full
                 isolate.ended(Exit(None, None))
@@ -232,7 +234,7 @@ class Nursery:
             return
         except OSError:
             data = b""
-        messages: list[wire.Message] = []
+        messages: list[frames.Message] = []
         try:
             messages = self._decoder.feed(data)
             self._n_due -= len(messages)
@@ -258,18 +260,18 @@ class Nursery:
                 os.close(fd)
         return data
 
-    def _take(self, message: wire.Message) -> None:
+    def _take(self, message: frames.Message) -> None:
         match message:
-            case wire.Loaded(handlers=handlers, warnings=warnings) if not self._loaded.done():
+            case from_zygote.Loaded(handlers=handlers, warnings=warnings) if not self._loaded.done():
                 self.handlers, self.warnings = handlers, [text[:_TEXT] for text in warnings[:_WARNINGS]]
                 self._loaded.set_result(None)
-            case wire.LoadFailed(message=text, trace=trace):
+            case from_zygote.LoadFailed(message=text, trace=trace):
                 self._fail(text[:_TEXT], trace[-_TEXT:])
-            case wire.Forked(isolate=number, pid=pid) if number in self.isolates:
+            case from_zygote.Forked(isolate=number, pid=pid) if number in self.isolates:
                 self.isolates[number].forked(pid)
-            case wire.Exited(isolate=number) if number in self.isolates:
+            case from_zygote.Exited(isolate=number) if number in self.isolates:
                 self.isolates[number].ended(Exit.from_wire(message))
-            case wire.Exited(isolate=number) if number in self._lost:
+            case from_zygote.Exited(isolate=number) if number in self._lost:
                 self._give_back(self._lost.pop(number))
 
     def _fail(self, text: str, trace: str = "") -> None:

@@ -11,16 +11,16 @@ import contextlib
 import os
 import socket
 
-from runtime import wire
 from runtime.isolate import api, binding, guest, hot
 from runtime.isolate.forks import Forks
 from runtime.isolate.http import Request, Response
 from runtime.isolate.loop import Loop
+from runtime.wire import framing, from_isolate, to_isolate, to_zygote
 
-_REQUEST = wire.encode(
-    wire.Invoke("fetch", "GET", "http://x/?a=b", [("host", "x")], {"request_id": ""}, {}, {}, {})
-) + wire.encode(wire.BodyEnd())
-_END = wire.encode(wire.End(wait_until=True))
+_REQUEST = framing.encode(
+    to_isolate.Invoke("fetch", "GET", "http://x/?a=b", [("host", "x")], {"request_id": ""}, {}, {}, {})
+) + framing.encode(to_isolate.BodyEnd())
+_END = framing.encode(from_isolate.End(wait_until=True))
 
 
 def in_here(times: int = 16) -> None:
@@ -77,7 +77,7 @@ def _order(forks: Forks, host: socket.socket, number: int) -> socket.socket:
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     with theirs:
-        socket.send_fds(host, [wire.encode(wire.Fork(isolate=number, place=0))], [theirs.fileno()])
+        socket.send_fds(host, [framing.encode(to_zygote.Fork(isolate=number, place=0))], [theirs.fileno()])
     forks.turn()
     return ours
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from runtime import wire
+from runtime.wire import frames
 
 DEADLINE_S = 30.0
 """How long a large message may take to arrive once there is room for it."""
@@ -15,7 +15,7 @@ DEADLINE_S = 30.0
 class Room:
     """Of one function: the bytes of large messages that the host holds for it at once. Who finds too few waits."""
 
-    def __init__(self, size: int = 4 * wire.FRAME_LIMIT) -> None:
+    def __init__(self, size: int = 4 * frames.FRAME_LIMIT) -> None:
         self._left = size
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
 
@@ -69,7 +69,7 @@ class Claim:
 
     def let_go(self, size: int) -> None:
         """Of those that have come, one of so many bytes is held no more; small ones were not counted."""
-        if wire.LARGE < size <= self._held:
+        if frames.LARGE < size <= self._held:
             self._held -= size
             self._room.give(size)
 

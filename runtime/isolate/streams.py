@@ -7,10 +7,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import orjson
-
-from runtime import wire
 from runtime.errors import AIError
+from runtime.wire import frames, to_isolate
 
 FRAMES = 256
 """Frames of a body that may be under way: many tiny ones cost the host more than their bytes."""
@@ -20,7 +18,7 @@ class Window:
     """What of an outgoing body may be sent, by the credit that the other side grants."""
 
     def __init__(self) -> None:
-        self._room = wire.WINDOW
+        self._room = frames.WINDOW
         self._frames: deque[int] = deque()
         self._more = asyncio.Event()
 
@@ -43,20 +41,19 @@ class Window:
 
 def cut(data: bytes) -> list[bytes]:
     """`data` in frames' sizes."""
-    if len(data) <= wire.CHUNK:
+    if len(data) <= frames.CHUNK:
         return [data] if data else []
-    return [data[i : i + wire.CHUNK] for i in range(0, len(data), wire.CHUNK)]
+    return [data[i : i + frames.CHUNK] for i in range(0, len(data), frames.CHUNK)]
 
 
 _LINE_ENDS = tuple((char.encode(), b"\\u%04x" % ord(char)) for char in "\x85\u2028\u2029")
 
 
-def server_sent(value: Any) -> bytes:
-    """A JSON value as one event of a stream.
+def server_sent(data: bytes) -> bytes:
+    """A JSON text as one event of a stream.
 
     Line ends of Unicode are escaped: no line ends of server-sent events, but many clients split there (httpx does).
     """
-    data = orjson.dumps(value)
     for char, escape in _LINE_ENDS:
         data = data.replace(char, escape)
     return b"data: " + data + b"\n\n"
@@ -126,7 +123,7 @@ def record(value: Any) -> Any:
 class ModelStream:
     """The chunks of a streaming AI call; leaving it early cancels the generation."""
 
-    def __init__(self, inbox: asyncio.Queue[wire.Message], close: Callable[[bool], None]) -> None:
+    def __init__(self, inbox: asyncio.Queue[frames.Message], close: Callable[[bool], None]) -> None:
         self._inbox = inbox
         self._close = close
         self._is_over = False
@@ -138,10 +135,10 @@ class ModelStream:
         if self._is_over:
             raise StopAsyncIteration
         message = await self._inbox.get()
-        if isinstance(message, wire.AIChunk):
+        if isinstance(message, to_isolate.AIChunk):
             return record(message.value)
         self._end(is_canceled=False)
-        if isinstance(message, wire.AIFailed):
+        if isinstance(message, to_isolate.AIFailed):
             raise AIError.from_wire(message.error)
         raise StopAsyncIteration
 

@@ -20,13 +20,13 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from runtime import wire
 from runtime.errors import FunctionError
 from runtime.isolate import entry, forking, forks, guest, limits, loader, output, rehearsal, sandbox
 from runtime.isolate.forks import Forks
 from runtime.isolate.loop import Loop
 from runtime.isolate.sandbox import Sandbox
 from runtime.isolate.zygote_settings import ZygoteSettings
+from runtime.wire import frames, framing, from_zygote
 
 SLOW_IMPORT_S = 1.0
 _TEXT = 64 * 1024
@@ -66,7 +66,7 @@ class Zygote:
             with _StartupLimit(self._settings.limits.startup_cpu_ms):
                 self._handlers.update(loader.load(self._settings.name, Path(self._settings.path)))
         except FunctionError as e:
-            self._say(wire.LoadFailed(message=e.message[:_TEXT], trace=e.trace[-_TEXT:]))
+            self._say(from_zygote.LoadFailed(message=e.message[:_TEXT], trace=e.trace[-_TEXT:]))
             sys.exit(0)
         self._finish_output()
         warnings = _warnings(time.perf_counter() - begin)
@@ -75,12 +75,12 @@ class Zygote:
         limits.limit_data(self._settings.limits, self._data_size.read())
         tempfile.tempdir = None  # what the import found is none of theirs
         self._entry.loaded()
-        self._say(wire.Loaded(handlers=list(self._handlers), warnings=warnings))
+        self._say(from_zygote.Loaded(handlers=list(self._handlers), warnings=warnings))
 
     def _tell_confined(self, asks: int) -> None:
         """The host is to have the descriptor before anything here makes a thread, and nobody else."""
         if asks >= 0:
-            socket.send_fds(self._control, [wire.encode(wire.Confined())], [asks])
+            socket.send_fds(self._control, [framing.encode(from_zygote.Confined())], [asks])
             os.close(asks)
 
     def run(self) -> NoReturn:
@@ -89,9 +89,9 @@ class Zygote:
         while True:
             self._forks.turn()
 
-    def _say(self, message: wire.Message) -> None:
+    def _say(self, message: frames.Message) -> None:
         try:
-            self._control.sendall(wire.encode(message))
+            self._control.sendall(framing.encode(message))
         except OSError:
             forks.end_session()
 

@@ -72,6 +72,46 @@ def fetch(request):
         say(frame(43, bytes(64 * 1024), call=1))
     time.sleep(20)
 """,
+    "exhaust": """
+KEPT = []
+
+def long(megabytes): return "x" * (megabytes << 20)
+def shared(): return {"a": [long(1)] * 300}
+def fill():
+    size = 1 << 20
+    while size >= 64:
+        try:
+            while True: KEPT.append(bytes(size))
+        except MemoryError:
+            size //= 2
+
+async def ask(text, **more):
+    content = [{"type": "text", "text": text}] * 300
+    await AI.run("beira-tiny", messages=[{"role": "user", "content": content}], **more)
+
+async def fetch(request, env, ctx):
+    send = ctx.fetch
+    match request.url.query["by"]:
+        case "an AI call": await ask(long(1))
+        case "an AI call's one text": await AI.run("beira-tiny", prompt=long(60))
+        case "an AI call, filled before": fill(); await ask("hello", max_tokens=1)
+        case "a dict": return shared()
+        case "a list": return list(range(2_200_000))
+        case "a dict, filled before": fill(); return {"a": "x" * 10000}
+        case "Response.json": return Response.json(shared())
+        case "a text": return long(60)
+        case "a header": return Response("x", headers={"x-long": long(60)})
+        case "headers, filled before": fill(); return Response("x", headers={f"x-{n}": "v" * 200 for n in range(200)})
+        case "a line": console.log(shared())
+        case "lines, filled before": fill(); [console.log({"a": "x" * 5000}) for _ in range(1000)]
+        case "a subrequest's JSON": await send("http://127.0.0.1:1/", json=shared())
+        case "a subrequest's URL": await send("http://127.0.0.1:1/" + long(60))
+        case "an exception": raise ValueError(long(60))
+        case "the body": return str(len(await request.bytes()))
+        case "the body's text": return await request.text()
+        case "the body's JSON": return await request.json()
+        case "the body's form": return str(len(await request.form()))
+""",
     "unfinished": """
 import asyncio
 async def fetch(request):
@@ -94,6 +134,9 @@ log_kb = 16
 ai_calls = 3
 [functions.sticky.limits]
 wait_until_s = 0.5
+[functions.exhaust.limits]
+memory_mb = 96
+cpu_ms = 10000
 [functions.unfinished.limits]
 wall_s = 0.5
 """
@@ -128,6 +171,34 @@ def test_more_ai_calls_at_once_than_allowed_raise_in_the_handler(limited: Node) 
     refused = limited.get("/greedy").json()
     assert [(r["status"], r["code"]) for r in refused] == [(429, "overloaded")] * 2
     assert "at most 3 AI calls" in refused[0]["message"]
+
+
+BY = (
+    "an AI call", "an AI call's one text", "an AI call, filled before", "a dict", "a list", "a dict, filled before",
+    "Response.json", "a text", "a header", "headers, filled before", "a line", "lines, filled before",
+    "a subrequest's JSON", "a subrequest's URL", "an exception",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("by", BY)
+def test_memory_that_ends_in_what_the_function_says_is_told_as_that(limited: Node, by: str) -> None:
+    answer = limited.get("/exhaust", params={"by": by}, timeout=60)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "exceeded_memory")
+
+
+@pytest.mark.parametrize(
+    ("by", "body", "kind"),
+    [
+        ("the body", bytes(60 * 2**20), "application/octet-stream"),
+        ("the body's text", bytes(60 * 2**20), "text/plain"),
+        ("the body's JSON", b"[" + b'{"a":{}},' * 700_000 + b"1]", "application/json"),
+        ("the body's form", b"a=" + b"x" * 60 * 2**20, "application/x-www-form-urlencoded"),
+    ],
+)
+def test_memory_that_ends_in_what_it_is_told_is_told_as_that(limited: Node, by: str, body: bytes, kind: str) -> None:
+    headers = {"content-type": kind}
+    answer = limited.post("/exhaust", params={"by": by}, content=body, headers=headers, timeout=60)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "exceeded_memory")
 
 
 def test_work_behind_the_answer_ends_with_its_time(limited: Node) -> None:

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from runtime import wire
 from runtime.config import FunctionSettings, Limits
 from runtime.isolate.groups import Groups
 from runtime.isolate.pool import Exit, Isolate, Pool
 from runtime.isolate.privileges import Privileges
+from runtime.wire import frames, from_isolate, to_isolate
 
 T = TypeVar("T")
 DEADLINE_S = 30.0
 Output = list[tuple[str, str, str]]
-Answer = Callable[[wire.Message], Sequence[wire.Message]]
+Answer = Callable[[frames.Message], Sequence[frames.Message]]
 """What the host says to a message of the isolate."""
 
 
@@ -68,7 +68,7 @@ async def pool_of(
         await pool.aclose()
 
 
-def invoke_message(**changes: Any) -> wire.Invoke:
+def invoke_message(**changes: Any) -> to_isolate.Invoke:
     fields: dict[str, Any] = {
         "handler": "fetch",
         "method": "GET",
@@ -79,14 +79,14 @@ def invoke_message(**changes: Any) -> wire.Invoke:
         "args": {},
         "limits": {"ai_calls": 16, "subrequests": 50, "wait_until_s": 30.0, "log_kb": 256},
     }
-    return wire.Invoke(**fields | changes)
+    return to_isolate.Invoke(**fields | changes)
 
 
 @dataclass
 class Reply:
     """All that one invocation said."""
 
-    messages: list[wire.Message] = field(default_factory=list)
+    messages: list[frames.Message] = field(default_factory=list)
     exit: Exit | None = None
 
     def all(self, kind: type[Any]) -> list[Any]:
@@ -94,15 +94,15 @@ class Reply:
 
     @property
     def status(self) -> int:
-        return int(self.all(wire.Head)[0].status)
+        return int(self.all(from_isolate.Head)[0].status)
 
     @property
     def headers(self) -> dict[str, str]:
-        return {name.lower(): value for name, value in self.all(wire.Head)[0].headers}
+        return {name.lower(): value for name, value in self.all(from_isolate.Head)[0].headers}
 
     @property
     def body(self) -> bytes:
-        return b"".join(m.data for m in self.all(wire.Chunk))
+        return b"".join(m.data for m in self.all(from_isolate.Chunk))
 
     @property
     def text(self) -> str:
@@ -110,21 +110,21 @@ class Reply:
 
     @property
     def logs(self) -> list[tuple[str, str]]:
-        return [(m.level, m.text) for m in self.all(wire.Log)]
+        return [(m.level, m.text) for m in self.all(from_isolate.Log)]
 
     @property
-    def failure(self) -> wire.Failure:
-        failures = self.all(wire.Failure)
+    def failure(self) -> from_isolate.Failure:
+        failures = self.all(from_isolate.Failure)
         assert len(failures) == 1, self.messages
-        found: wire.Failure = failures[0]
+        found: from_isolate.Failure = failures[0]
         return found
 
     @property
     def is_complete(self) -> bool:
-        return bool(self.all(wire.End)) and not self.all(wire.Failure)
+        return bool(self.all(from_isolate.End)) and not self.all(from_isolate.Failure)
 
 
-def no_answer(_: wire.Message) -> Sequence[wire.Message]:
+def no_answer(_: frames.Message) -> Sequence[frames.Message]:
     return ()
 
 
@@ -133,8 +133,8 @@ async def talk(isolate: Isolate, answer: Answer = no_answer) -> Reply:
     reply = Reply()
     while (message := await isolate.receive()) is not None:
         reply.messages.append(message)
-        if isinstance(message, wire.Chunk):
-            await isolate.send(wire.Credit(size=len(message.data)))
+        if isinstance(message, from_isolate.Chunk):
+            await isolate.send(to_isolate.Credit(size=len(message.data)))
         for said in answer(message):
             await isolate.send(said)
     reply.exit = await isolate.exited()
@@ -157,10 +157,10 @@ async def invoke(pool: Pool, *, body: bytes = b"", answer: Answer = no_answer, *
 
 async def send_body(isolate: Isolate, body: bytes) -> None:
     """Small bodies only: no credit is waited for."""
-    assert len(body) <= wire.WINDOW
-    for start in range(0, len(body), wire.CHUNK):
-        await isolate.send(wire.Body(data=body[start : start + wire.CHUNK]))
-    await isolate.send(wire.BodyEnd())
+    assert len(body) <= frames.WINDOW
+    for start in range(0, len(body), frames.CHUNK):
+        await isolate.send(to_isolate.Body(data=body[start : start + frames.CHUNK]))
+    await isolate.send(to_isolate.BodyEnd())
 
 
 def ask(path: Path, **changes: Any) -> Reply:

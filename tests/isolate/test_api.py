@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime import wire
+from runtime.wire import from_isolate
 from tests.isolate.host import Reply, ask, write
 
 
@@ -189,7 +189,7 @@ def test_headers_keep_case_and_several_values(tmp_path: Path) -> None:
         del r.headers["x-two"]
         return r
     """
-    head = answered(tmp_path, source).all(wire.Head)[0]
+    head = answered(tmp_path, source).all(from_isolate.Head)[0]
     assert [h for h in head.headers if h[0].lower() != "content-length"] == [
         ["Set-Cookie", "a=1"], ["Set-Cookie", "b=2"], ["content-type", "text/plain; charset=utf-8"],
         ["X-One", "1"], ["x-one", "2"],

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from runtime import wire
 from runtime.errors import WireError
 from runtime.isolate import quota
+from runtime.wire import from_isolate, to_isolate
 from tests.isolate.host import Reply, ask, invoke, invoke_message, pool_of, run, send_body, talk, until, write
 
 
@@ -94,7 +94,7 @@ def test_whatever_a_handler_raises_is_a_failure_with_its_trace(tmp_path: Path, r
     assert reply.failure.outcome == outcome
     assert 'f.py", line 2, in fetch' in reply.failure.trace
     assert "guest.py" not in reply.failure.trace
-    assert isinstance(reply.messages[-1], wire.Done)
+    assert isinstance(reply.messages[-1], from_isolate.Done)
 
 
 def test_a_failure_after_the_first_byte_is_told_too(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_failure_after_the_first_byte_is_told_too(tmp_path: Path) -> None:
     """
     reply = ask(write(tmp_path, source))
     assert reply.text == "part"
-    assert not reply.all(wire.End)
+    assert not reply.all(from_isolate.End)
     assert reply.failure.message == "ValueError: late"
 
 
@@ -311,9 +311,9 @@ def test_handlers_that_swallow_cancellation_can_be_killed(tmp_path: Path) -> Non
             isolate = await pool.acquire()
             await isolate.send(invoke_message())
             await send_body(isolate, b"")
-            assert isinstance(await isolate.receive(), wire.Log)
-            await isolate.send(wire.Abort())
-            assert await isolate.receive() == wire.Log(level="info", text="no")
+            assert isinstance(await isolate.receive(), from_isolate.Log)
+            await isolate.send(to_isolate.Abort())
+            assert await isolate.receive() == from_isolate.Log(level="info", text="no")
             isolate.kill()
             isolate.kill()
             assert await isolate.receive() is None

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from runtime import wire
 from runtime.errors import FunctionError
 from runtime.isolate import isolate as isolate_module
 from runtime.isolate import nursery
 from runtime.isolate.pool import IsolateUnavailable, Pool
 from runtime.isolate.priority import BEHIND
 from runtime.isolate.tempdir import SPARE
+from runtime.wire import from_isolate, to_isolate
 from tests.isolate.host import Output, Reply, invoke, invoke_message, pool_of, run, settings, until, write
 
 OK = "async def fetch(request):\n    return 'ok'\n"
@@ -198,11 +198,11 @@ def test_what_runs_while_the_module_is_replaced_ends_by_itself(tmp_path: Path) -
             path.write_text(OK)
             await pool.replace()
             assert (await invoke(pool)).text == "ok"
-            await isolate.send(wire.Body(data=b"body"))
-            await isolate.send(wire.BodyEnd())
+            await isolate.send(to_isolate.Body(data=b"body"))
+            await isolate.send(to_isolate.BodyEnd())
             texts = []
             while (message := await isolate.receive()) is not None:
-                texts += [message.data] if isinstance(message, wire.Chunk) else []
+                texts += [message.data] if isinstance(message, from_isolate.Chunk) else []
             assert texts == [b"old body"]
             await isolate.aclose()
             await until(lambda: not Path(f"/proc/{old}").exists(), "the old zygote ends")
@@ -216,7 +216,7 @@ def test_a_zygote_that_dies_is_restarted_and_its_function_answers_at_once_meanwh
         async with pool_of(write(tmp_path, SLEEPS), output=said) as pool:
             isolate = await pool.acquire()
             await isolate.send(invoke_message())
-            assert isinstance(await isolate.receive(), wire.Log)
+            assert isinstance(await isolate.receive(), from_isolate.Log)
             pid = isolate.pid
             dead = zygote_of(pool)
             os.kill(dead, signal.SIGKILL)
@@ -230,7 +230,7 @@ def test_a_zygote_that_dies_is_restarted_and_its_function_answers_at_once_meanwh
             assert zygote_of(pool) != dead
             again = await pool.acquire()
             await again.send(invoke_message())
-            assert isinstance(await again.receive(), wire.Log)
+            assert isinstance(await again.receive(), from_isolate.Log)
             await again.aclose()
             assert any("zygote died" in text for _, _, text in said)
             await until(lambda: not is_running(pid), "the isolate is gone")
@@ -526,7 +526,7 @@ def test_an_end_that_is_told_late_gives_the_folder_back(tmp_path: Path, monkeypa
     async def work() -> None:
         async with pool_of(write(tmp_path, source)) as pool:
             isolate = await pool.acquire()
-            await isolate.send(invoke_message(), wire.BodyEnd())
+            await isolate.send(invoke_message(), to_isolate.BodyEnd())
             await isolate.receive()
             os.kill(zygote_of(pool), signal.SIGSTOP)
             try:

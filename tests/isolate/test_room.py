@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from runtime import wire
 from runtime.isolate.isolate import Isolate
 from runtime.isolate.room import Claim, Room
+from runtime.wire import from_isolate
 from tests.isolate.host import invoke_message, pool_of, run, until, write
 
 MB = 2**20
@@ -83,7 +83,7 @@ def test_a_call_that_was_taken_makes_room(tmp_path: Path) -> None:
 
             async def take(isolate: Isolate) -> None:
                 message = await isolate.receive()
-                assert isinstance(message, wire.AICall)
+                assert isinstance(message, from_isolate.AICall)
                 assert len(message.data) == 60 * MB
                 isolate.claim.let_go(len(message.data))
 

@@ -70,6 +70,8 @@ class NodeSettings:
 
     min_free_mb: int = 128
     """Memory that must be left for new work to be taken."""
+    concurrency: int = 256
+    """Invocations of all functions at once; more wait, then `load_shed`."""
     head_s: float = 10.0
     """How long a request's head may take to arrive, the first one on a connection counted from its begin."""
     window_s: float = 30.0

@@ -82,7 +82,7 @@ def check(settings: Settings) -> int:
     """Load every function and say what is wrong; 1 where one does not load."""
 
     async def load() -> int:
-        functions = Functions(settings.functions, warm=0)
+        functions = Functions(settings.functions, warm=0, concurrency=settings.node.concurrency)
         try:
             await functions.start()
             for line in functions.lines():
@@ -133,7 +133,10 @@ class Host:
         """Start everything, do `work`, stop everything; a signal ends the work. Returns the exit status."""
         settings, options = self.settings, self.options
         powers = Privileges.acquire(settings.root / "functions", sandbox.interpreter())
-        functions = Functions(settings.functions, warm=1 if options.only else WARM, powers=powers)
+        concurrency = settings.node.concurrency
+        functions = Functions(
+            settings.functions, warm=1 if options.only else WARM, concurrency=concurrency, powers=powers
+        )
         outbound = Outbound(allow=settings.outbound_allow)
         service = self._service(outbound)
         app = App(

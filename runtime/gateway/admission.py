@@ -11,11 +11,16 @@ class Full(Exception):
 
 
 class Admission:
-    """`size` places and a queue of `waiting`; first come, first served."""
+    """`size` places and a queue of `waiting`; first come, first served.
 
-    def __init__(self, size: int, waiting: int) -> None:
+    Whoever has a place here takes one `within` another as well, a function's within the node's: so of those that wait
+    there no function has more than it has places.
+    """
+
+    def __init__(self, size: int, waiting: int, within: Admission | None = None) -> None:
         self._size = size
         self._max_waiting = waiting
+        self._within = within
         self._taken = 0
         self._queue: deque[asyncio.Future[None]] = deque()
         self._idle = asyncio.Event()
@@ -27,6 +32,21 @@ class Admission:
 
     async def enter(self) -> None:
         """Take a place, waiting for it if need be. Raises Full."""
+        await self._enter_here()
+        if self._within is not None:
+            try:
+                await self._within.enter()
+            except BaseException:
+                self._leave_here()
+                raise
+
+    def leave(self) -> None:
+        """Give the place back."""
+        if self._within is not None:
+            self._within.leave()
+        self._leave_here()
+
+    async def _enter_here(self) -> None:
         if self._taken < self._size and not self._queue:
             self._taken += 1
             self._idle.clear()
@@ -39,13 +59,13 @@ class Admission:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.leave()  # the place was given in the moment of the cancellation: pass it on
+                self._leave_here()  # the place was given in the moment of the cancellation: pass it on
             else:
                 self._queue.remove(turn)
             raise
 
-    def leave(self) -> None:
-        """Give the place back: to the first that waits, if one does."""
+    def _leave_here(self) -> None:
+        """To the first that waits, if one does."""
         while self._queue:
             turn = self._queue.popleft()
             if not turn.done():

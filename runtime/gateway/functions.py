@@ -16,13 +16,19 @@ from runtime.isolate.reaper import Reaper
 from runtime.isolate.turns import Turns
 
 log = logging.getLogger("beira")
+WAITING = 4
+"""Invocations that may wait for each that may run."""
 
 
 class Functions:
     """Owns every pool; `routes` is the table in force."""
 
-    def __init__(self, settings: Iterable[FunctionSettings], *, warm: int, powers: Privileges | None = None) -> None:
+    def __init__(
+        self, settings: Iterable[FunctionSettings], *, warm: int, concurrency: int, powers: Privileges | None = None
+    ) -> None:
+        """`warm` isolates are kept ready for each; of all of them `concurrency` invocations run at once."""
         self._warm = warm
+        self._admission = Admission(concurrency, WAITING * concurrency)
         self._powers = powers
         self._turns = Turns()
         self._reaper = Reaper()
@@ -90,7 +96,7 @@ class Functions:
             reaper=self._reaper,
         )
         concurrency = settings.limits.concurrency
-        return Function(settings, pool, Admission(concurrency, 4 * concurrency))
+        return Function(settings, pool, Admission(concurrency, WAITING * concurrency, self._admission))
 
 
 def _state(function: Function) -> str:

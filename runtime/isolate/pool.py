@@ -83,14 +83,21 @@ class Pool:
         return len(self._warm) >= self._target
 
     async def start(self) -> None:
-        """Load the module. One that does not load makes the pool "failed", and raises nothing."""
-        await self.replace()
+        """Load the module. One that does not load makes the pool "failed", a node that cannot start it "restarting";
+        nothing is raised.
+        """
+        try:
+            await self.replace()
+        except OSError as e:
+            self._cannot_start(e)
+            self.state = "restarting"
+            self._spawn(self._restart(None))
 
     async def replace(self) -> None:
         """Load the module as it is now; what is loaded serves until then, and its invocations end by themselves."""
         async with self._lock:
             if self.state != "closed":
-                await self._load()
+                self._put(await self._bear())
 
     async def acquire(self) -> Isolate:
         """An isolate, warm if there is one. Raises FunctionError, IsolateUnavailable."""
@@ -134,17 +141,20 @@ class Pool:
         if self.state in ("restarting", "closed"):
             raise IsolateUnavailable(f"the function {self.name!r} is {self.state}")
 
-    async def _load(self) -> None:
-        """Start a nursery and put it in the place of the present one."""
-        quota_mb = self._function.limits.memory_mb
+    async def _bear(self) -> Nursery:
+        """A nursery that has loaded the module, or knows why it does not."""
         if self._temp is None:
             await asyncio.to_thread(sweep)
-            self._temp = TempRoot(self.name, self._powers, quota_mb=quota_mb)
+            self._temp = TempRoot(self.name, self._powers, quota_mb=self._function.limits.memory_mb)
         groups = self._powers.groups
         nursery = Nursery(self._function, self._temp, self._on_output, groups, self._turns, self._reaper)
         await nursery.load()
         for warning in nursery.warnings:
             self._on_output(self.name, "warning", warning)
+        return nursery
+
+    def _put(self, nursery: Nursery) -> None:
+        """Have it in the place of the present one."""
         old, self.nursery = self.nursery, nursery
         self.failure = nursery.failure
         self._started_at = asyncio.get_running_loop().time()
@@ -180,16 +190,36 @@ class Pool:
             self._refuse_waiting()
             self._spawn(self._restart(nursery))
 
-    async def _restart(self, dead: Nursery) -> None:
+    def _cannot_start(self, error: OSError) -> None:
+        self._on_output(self.name, "error", f"the zygote cannot be started: {error}; it is tried again")
+
+    async def _restart(self, dead: Nursery | None) -> None:
+        """Have another in the place of `dead`, or a first one."""
         now = asyncio.get_running_loop().time()
         if now - self._started_at > STABLE_S:
             self._back_off = FIRST_BACK_OFF_S
-        else:
+        is_over = False
+        while not is_over:
+            await asyncio.sleep(self._back_off)
+            async with self._lock:
+                is_over = self.nursery is not dead or self.state != "restarting" or await self._revive()
             self._back_off = min(self._back_off * 2, LAST_BACK_OFF_S)
-        await asyncio.sleep(self._back_off)
-        async with self._lock:
-            if self.nursery is dead and self.state == "restarting":
-                await self._load()
+
+    async def _revive(self) -> bool:
+        """Whether the module has loaded once more. It did before: what hinders it now, a node without memory or
+        descriptors, will pass.
+        """
+        try:
+            nursery = await self._bear()
+        except OSError as e:
+            self._cannot_start(e)
+            return False
+        if nursery.failure is not None:
+            what = nursery.failure.trace or nursery.failure.message
+            self._on_output(self.name, "error", f"{what}\nthe module did load before: it is tried again")
+            return False
+        self._put(nursery)
+        return True
 
     def _refill_soon(self) -> None:
         if 2 * len(self._warm) < self._target:

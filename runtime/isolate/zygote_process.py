@@ -51,7 +51,13 @@ class ZygoteProcess:
         self._reaper = reaper
         self._outlets: list[Outlet] = []
         self.control, theirs = socket.socketpair()
-        self._process = self._start(theirs, _settings(function, temp))
+        try:
+            self._process = self._start(theirs, _settings(function, temp))
+        except OSError:
+            self.control.close()
+            for outlet in self._outlets:
+                outlet.close()
+            raise
         if reaper is not None:
             reaper.add(self.pid)
         end_sooner(self.pid, ZYGOTE)

@@ -49,6 +49,36 @@ def test_one_that_gives_up_waiting_takes_no_place() -> None:
     asyncio.run(scenario())
 
 
+def test_a_place_within_another_is_one_of_both() -> None:
+    async def scenario() -> None:
+        node = Admission(2, 1)
+        one, other = Admission(1, 5, node), Admission(3, 5, node)
+        await one.enter()
+        await other.enter()
+        of_one, of_other = asyncio.create_task(one.enter()), asyncio.create_task(other.enter())
+        await asyncio.sleep(0)
+        assert (one.taken, other.taken, node.taken) == (1, 2, 2)  # of `other` one waits in the node's queue, its last
+        with pytest.raises(Full):
+            await other.enter()
+        assert other.taken == 2
+        one.leave()
+        await of_other  # it was before
+        assert not of_one.done()
+        other.leave()
+        await of_one
+        assert (one.taken, other.taken, node.taken) == (1, 1, 2)
+        waiting = asyncio.create_task(other.enter())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        one.leave()
+        other.leave()
+        assert (one.taken, other.taken, node.taken) == (0, 0, 0)
+        await node.idle()
+
+    asyncio.run(scenario())
+
+
 def test_a_place_given_in_the_moment_of_a_cancellation_is_passed_on() -> None:
     async def scenario() -> None:
         admission = Admission(1, 3)

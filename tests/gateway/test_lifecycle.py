@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -82,6 +83,26 @@ def test_low_memory_sheds_new_work_and_says_so(tmp_path: Path) -> None:
         assert (ready.status_code, ready.json()["reasons"]) == (503, ["the node is low on memory"])
         assert node.get("/_beira/health").status_code == 200
         assert node.get("/nobody").status_code == 404
+
+
+def test_all_functions_together_have_so_many_places(tmp_path: Path) -> None:
+    source = """
+import asyncio
+async def fetch(request):
+    print("begun")
+    await asyncio.sleep(float(request.url.query["for"]))
+    return "done"
+"""
+    root = project(tmp_path, toml="[node]\nconcurrency = 1", one=source, other=source)
+    with running(root) as node, ThreadPoolExecutor(8) as threads:
+        first = threads.submit(node.get, "/one?for=2")
+        until(lambda: "one | begun" in node.log)
+        others = [threads.submit(node.get, "/other?for=0") for _ in range(6)]
+        answers = [other.result() for other in others]
+        assert first.result().text == "done"
+        assert sorted(answer.status_code for answer in answers) == [200] * 4 + [503] * 2  # four may wait
+        assert {a.json()["error"]["code"] for a in answers if a.status_code == 503} == {"load_shed"}
+        assert node.get("/one?for=0").text == "done"
 
 
 def test_requests_wait_for_a_node_that_starts(tmp_path: Path) -> None:

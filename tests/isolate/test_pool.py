@@ -238,6 +238,64 @@ def test_a_zygote_that_dies_is_restarted_and_its_function_answers_at_once_meanwh
     run(work())
 
 
+def test_a_zygote_that_cannot_be_had_again_is_tried_again(tmp_path: Path) -> None:
+    source = f"""
+    import os
+    if os.path.exists({str(tmp_path / "hindered")!r}):
+        os._exit(1)
+    {OK.replace(chr(10), chr(10) + "    ")}
+    """
+
+    async def work() -> None:
+        said: Output = []
+        async with pool_of(write(tmp_path, source), output=said) as pool:
+            assert (await invoke(pool)).status == 200
+            (tmp_path / "hindered").touch()
+            os.kill(zygote_of(pool), signal.SIGKILL)
+            await until(lambda: sum("it is tried again" in text for _, _, text in said) > 1, "it has failed twice")
+            assert pool.failure is None
+            with pytest.raises(IsolateUnavailable):
+                await pool.acquire()
+            (tmp_path / "hindered").unlink()
+            await until(lambda: pool.state == "ready", "restarted")
+            assert (await invoke(pool)).status == 200
+
+    run(work())
+    assert children(os.getpid()) == []
+
+
+def test_a_module_that_is_mended_while_its_zygote_cannot_be_had_is_served(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with pool_of(write(tmp_path, OK)) as pool:
+            write(tmp_path, "import os\nos._exit(1)")
+            os.kill(zygote_of(pool), signal.SIGKILL)
+            await until(lambda: pool.state == "restarting", "noticed")
+            write(tmp_path, OK)
+            await pool.replace()
+            assert pool.state == "ready"
+            assert (await invoke(pool)).status == 200
+
+    run(work())
+    assert children(os.getpid()) == []
+
+
+def test_a_node_without_room_for_a_zygote_starts_it_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+
+    async def work() -> None:
+        said: Output = []
+        async with pool_of(write(tmp_path, OK), output=said) as pool:
+            assert pool.state == "restarting"
+            with pytest.raises(IsolateUnavailable):
+                await pool.acquire()
+            (tmp_path / "absent").mkdir()
+            await until(lambda: pool.state == "ready", "started")
+            assert (await invoke(pool)).status == 200
+            assert any("the zygote cannot be started" in text for _, _, text in said)
+
+    run(work())
+
+
 def is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -71,6 +71,7 @@ class Nursery:
         self._is_dead = False
         self._watch: asyncio.TimerHandle | None = None
         self._forks = 0
+        self._is_lack_told = False
         self._n_due = 2
         """Messages that it has reason to send: two of its own, and two of each isolate."""
         self._log_room = function.limits.log_kb * 1024
@@ -173,13 +174,7 @@ class Nursery:
             )
             self.isolates[number] = isolate
             isolate.on_heavy = self._put_behind
-            try:
-                isolate.place = place = self._temp.take()
-            except OSError as e:  # a full disk: it ends before it began
-                self._write_output("error", f"an isolate has no temporary folder: {e}")
-                isolate.add_end_callback(self._drop)
-                isolate.ended(Exit(None, None))
-                return isolate
+            isolate.place = place = self._take_place()
             isolate.add_end_callback(self._forget)
             try:
                 socket.send_fds(
@@ -192,12 +187,15 @@ class Nursery:
                 self.end()
         return isolate
 
+    def _take_place(self) -> int:
+        place = self._temp.take()
+        if self._temp.lack is not None and not self._is_lack_told:
+            self._write_output("error", f"isolates have no temporary folder: {self._temp.lack}")
+        self._is_lack_told = self._temp.lack is not None
+        return place
+
     def _put_behind(self, isolate: Isolate) -> None:
         self._process.session.put_behind(isolate.number, isolate.pid)
-
-    def _drop(self, isolate: Isolate) -> None:
-        self.isolates.pop(isolate.number, None)
-        self._process.session.forget(isolate.number)
 
     def _holdings(self) -> Iterator[Holding]:
         """Those of isolates that have begun; nobody else could have written anything."""
@@ -216,7 +214,8 @@ class Nursery:
             isolate.kill()
 
     def _forget(self, isolate: Isolate) -> None:
-        self._drop(isolate)
+        self.isolates.pop(isolate.number, None)
+        self._process.session.forget(isolate.number)
         if isolate.is_lost:  # it may live: what is its own becomes nobody else's until its end is told
             self._lost[isolate.number] = isolate.place
         else:

@@ -39,6 +39,8 @@ class TempRoot:
         self._free: list[int] = []
         """Places whose folders are gone."""
         self._last = 0
+        self.lack: OSError | None = None
+        """Why the last folder that was wanted could not be made: the disk is full, say."""
 
     @property
     def is_bounded(self) -> bool:
@@ -46,20 +48,24 @@ class TempRoot:
         return self._powers.can_mount
 
     def take(self) -> int:
-        """A place with an empty folder. Raises OSError."""
+        """A place with an empty folder; where none can be made, without one: most isolates never write a file."""
         if self._spare:
             return self._spare.pop()
-        if self._free:
-            place = heapq.heappop(self._free)
-        else:
-            self._last += 1
-            place = self._last
-        try:
-            self._make(place)
-        except OSError:
-            heapq.heappush(self._free, place)
-            raise
-        return place
+        while True:
+            if self._free:
+                place = heapq.heappop(self._free)
+            else:
+                self._last += 1
+                place = self._last
+            try:
+                self._make(place)
+            except FileExistsError:
+                continue  # what somebody has left there could not be removed: nobody is to have it
+            except OSError as e:
+                self.lack = e
+            else:
+                self.lack = None
+            return place
 
     def folder(self, place: int) -> str:
         return f"{self.path}/{place}"

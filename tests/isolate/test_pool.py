@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import tempfile
@@ -17,7 +18,8 @@ from runtime.isolate import isolate as isolate_module
 from runtime.isolate import nursery
 from runtime.isolate.pool import IsolateUnavailable, Pool
 from runtime.isolate.priority import BEHIND
-from runtime.isolate.tempdir import SPARE
+from runtime.isolate.privileges import Privileges
+from runtime.isolate.tempdir import SPARE, TempRoot
 from runtime.wire import from_isolate, to_isolate
 from tests.isolate.host import Output, Reply, invoke, invoke_message, pool_of, run, settings, until, write
 
@@ -521,6 +523,50 @@ def test_who_holds_too_much_on_the_disk_is_ended(tmp_path: Path, kind: str) -> N
             assert [text for _, level, text in said if "temporary folder held more" in text]
 
     run(work())
+
+
+def test_a_full_disk_stops_nobody_but_who_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = """
+    import tempfile
+    def fetch(request):
+        try:
+            with tempfile.TemporaryFile() as file:
+                return str(file.write(b"hello"))
+        except OSError as e:
+            return type(e).__name__
+    """
+    make, is_full = TempRoot._make, True
+
+    def fill(self: TempRoot, place: int) -> None:
+        if is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        make(self, place)
+
+    monkeypatch.setattr(TempRoot, "_make", fill)
+
+    async def work() -> None:
+        nonlocal is_full
+        said: Output = []
+        async with pool_of(write(tmp_path, source), output=said) as pool:
+            assert [(await invoke(pool)).body for _ in range(20)] == [b"FileNotFoundError"] * 20
+            assert len([text for _, _, text in said if "no temporary folder" in text]) == 1
+            is_full = False
+            await invoke(pool)  # the last that was forked before
+            assert (await invoke(pool)).body == b"5"
+
+    run(work())
+    assert temporary() == []
+
+
+def test_a_place_where_something_is_left_is_nobodys(tmp_path: Path) -> None:
+    root = TempRoot("f", Privileges(), quota_mb=1)
+    try:
+        os.mkdir(root.folder(1))
+        Path(root.folder(1), "left").touch()
+        assert [root.take(), root.take()] == [2, 3]
+        assert os.listdir(root.folder(2)) == []
+    finally:
+        root.close()
 
 
 @pytest.mark.parametrize("status", [9, 2**40])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 
 class Full(Exception):
@@ -29,6 +31,33 @@ class Admission:
     @property
     def taken(self) -> int:
         return self._taken
+
+    @property
+    def has_room(self) -> bool:
+        """Who enters now need not wait."""
+        is_free = self._taken < self._size and not self._queue
+        return is_free and (self._within is None or self._within.has_room)
+
+    async def enter_unless(self, gone: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Take a place, if need be waiting for it until `gone` returns; whether there is one. Raises Full."""
+        if self.has_room:
+            await self.enter()
+            return True
+        entering, leaving = asyncio.ensure_future(self.enter()), asyncio.ensure_future(gone())
+        try:
+            await asyncio.wait((entering, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not entering.done():
+                return False
+            entering.result()
+            return True
+        except asyncio.CancelledError:
+            if entering.done() and entering.exception() is None:
+                self.leave()
+            raise
+        finally:
+            entering.cancel()
+            leaving.cancel()
+            await asyncio.gather(entering, leaving, return_exceptions=True)
 
     async def enter(self) -> None:
         """Take a place, waiting for it if need be. Raises Full."""

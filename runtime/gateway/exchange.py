@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable
 from typing import Any
 
 import orjson
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -39,6 +40,8 @@ class Exchange:
         self.is_finished = False
         self._receive = receive
         self._send = send
+        self._ahead: list[Message] = []
+        """What has been received and not yet read."""
 
     @property
     def method(self) -> str:
@@ -77,10 +80,18 @@ class Exchange:
 
     async def read(self) -> tuple[bytes, bool] | None:
         """The next bytes of the request's body and whether more follow; None: the client has left."""
-        event = await self._receive()
+        event = self._ahead.pop(0) if self._ahead else await self._receive()
         if event["type"] != "http.request":
             return None
         return event.get("body", b""), bool(event.get("more_body", False))
+
+    async def left(self) -> None:
+        """Return once the client has left, as far as that shows without reading more than a first part of its body."""
+        while not self._ahead or not self._ahead[-1].get("more_body", False):
+            self._ahead.append(await self._receive())
+            if self._ahead[-1]["type"] != "http.request":
+                return
+        await asyncio.get_running_loop().create_future()
 
     async def start(self, status: int, headers: Iterable[tuple[str, str]], extra: dict[str, str]) -> None:
         """Send the head; `extra` replaces headers of the same name. Raises BadHead before anything is sent."""

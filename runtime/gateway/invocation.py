@@ -70,9 +70,12 @@ class Invocation:
         if (self.exchange.content_length or 0) > limit:
             return await self._refuse(Outcome.BODY_TOO_LARGE, f"the body may hold {self._limits.body_mb} MB")
         try:
-            await self.function.admission.enter()
+            has_place = await self.function.admission.enter_unless(self.exchange.left)
         except Full:
             return await self._refuse(Outcome.LOAD_SHED, "too many invocations are running and waiting")
+        if not has_place:
+            self.outcome = Outcome.CANCELED
+            return self._log("")
         try:
             self._isolate = await self.function.pool.acquire()
         except BaseException as e:

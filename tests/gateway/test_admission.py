@@ -79,6 +79,50 @@ def test_a_place_within_another_is_one_of_both() -> None:
     asyncio.run(scenario())
 
 
+def test_who_leaves_while_it_waits_takes_no_place() -> None:
+    async def scenario() -> None:
+        admission, left = Admission(1, 2), asyncio.Event()
+
+        async def gone() -> None:
+            await left.wait()
+
+        assert await admission.enter_unless(gone)
+        waiting = [asyncio.create_task(admission.enter_unless(gone)) for _ in range(2)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        with pytest.raises(Full):
+            await admission.enter_unless(gone)
+        admission.leave()
+        assert await waiting[0]
+        left.set()
+        assert not await waiting[1]
+        assert admission.taken == 1
+        admission.leave()
+        assert admission.taken == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_wait_that_is_canceled_keeps_no_place() -> None:
+    async def scenario(is_free: bool) -> None:
+        admission = Admission(1, 2)
+        await admission.enter()
+        waiting = asyncio.create_task(admission.enter_unless(asyncio.get_running_loop().create_future))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        if is_free:
+            admission.leave()
+            await asyncio.sleep(0)  # it has the place, and does not know yet
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        if not is_free:
+            admission.leave()
+        assert admission.taken == 0
+
+    for is_free in (True, False):
+        asyncio.run(scenario(is_free))
+
+
 def test_a_place_given_in_the_moment_of_a_cancellation_is_passed_on() -> None:
     async def scenario() -> None:
         admission = Admission(1, 3)

@@ -30,6 +30,31 @@ class Wire:
         return dict(self.sent[0]["headers"])
 
 
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_waiting_for_the_client_to_leave_loses_nothing_of_its_body(is_whole: bool) -> None:
+    """Of a body that goes on, no more than a part is read: who waits must not hold it."""
+    events = [{"type": "http.request", "body": b"first", "more_body": not is_whole}]
+    events += [] if is_whole else [{"type": "http.request", "body": b"last", "more_body": False}]
+    events.append({"type": "http.disconnect"})
+
+    async def receive() -> dict[str, Any]:
+        return events.pop(0)
+
+    async def scenario() -> None:
+        exchange = Exchange({"type": "http", "headers": []}, receive, Wire()._send, "id")
+        leaving = asyncio.create_task(exchange.left())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert leaving.done() == is_whole
+        assert await exchange.read() == (b"first", not is_whole)
+        if not is_whole:
+            assert await exchange.read() == (b"last", False)
+        assert await exchange.read() is None
+        leaving.cancel()
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("status", "header", "says"),
     [

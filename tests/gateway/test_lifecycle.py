@@ -105,6 +105,29 @@ async def fetch(request):
         assert node.get("/one?for=0").text == "done"
 
 
+def test_who_leaves_in_the_queue_is_run_no_more(tmp_path: Path) -> None:
+    source = """
+import asyncio
+async def fetch(request):
+    print("begun by", request.url.query["as"], await request.text())
+    await asyncio.sleep(float(request.url.query["for"]))
+    return "done"
+"""
+    root = project(tmp_path, toml="[limits]\nconcurrency = 1", one=source)
+    with running(root) as node, ThreadPoolExecutor(8) as threads:
+        first = threads.submit(node.get, "/one?as=first&for=2")
+        until(lambda: "begun by first" in node.log)
+        third = threads.submit(node.post, "/one?as=third&for=0", content=b"with all of its body")
+        for _ in range(3):
+            with pytest.raises(httpx.ReadTimeout):
+                node.get("/one?as=second&for=0", timeout=0.2)
+        assert first.result().text == "done"
+        assert third.result().text == "done"
+        assert "begun by third with all of its body" in node.log
+        assert "begun by second" not in node.log
+        assert node.log.count("outcome=canceled") == 3
+
+
 def test_requests_wait_for_a_node_that_starts(tmp_path: Path) -> None:
     """They are answered late and not wrongly; its own pages answer at once."""
     with socket.socket() as s:

@@ -187,11 +187,17 @@ class App:
             reasons.append("the model is not loaded")
         if self._node.memory.is_low:
             reasons.append("the node is low on memory")
+        return [*reasons, *self._node.faults(), *self._not_warm()]
+
+    def _not_warm(self) -> list[str]:
+        """Functions that keep the node from its work. One whose zygote dies again and again is no reason as long as
+        others are there: it must not take the node away from them.
+        """
         functions = self._node.routes().functions.values()
-        states = [
-            f"the function {f.name!r} is {f.pool.state}" for f in functions if f.pool.state not in ("ready", "failed")
-        ]
-        return [*reasons, *self._node.faults(), *states]
+        away = [f for f in functions if f.pool.state not in ("ready", "failed")]
+        if len(away) < len(functions):
+            away = [f for f in away if f.pool.state != "restarting"]
+        return [f"the function {f.name!r} is {f.pool.state}" for f in away]
 
     async def _fail(self, exchange: Exchange, outcome: Outcome, detail: str, function: str = "") -> None:
         await report.answer_failure(exchange, outcome, function, detail, "", is_dev=self._node.is_dev)

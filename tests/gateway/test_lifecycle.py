@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import threading
@@ -103,6 +104,32 @@ async def fetch(request):
         assert sorted(answer.status_code for answer in answers) == [200] * 4 + [503] * 2  # four may wait
         assert {a.json()["error"]["code"] for a in answers if a.status_code == 503} == {"load_shed"}
         assert node.get("/one?for=0").text == "done"
+
+
+def test_a_function_that_cannot_be_restarted_does_not_take_the_node_from_others(tmp_path: Path) -> None:
+    dies = f"import os\nif os.path.exists({str(tmp_path / 'hindered')!r}):\n    os._exit(1)\n{HELLO}"
+    root = project(tmp_path, one=dies, other=dies)
+    with running(root) as node:
+        assert node.get("/_beira/ready").status_code == 200
+        zygotes = [pid for pid in children(node.pid) if os.getsid(pid) == pid and is_zygote(pid)]
+        assert len(zygotes) == 2
+        (tmp_path / "hindered").touch()
+        os.kill(zygotes[0], signal.SIGKILL)
+        until(lambda: "it is tried again" in node.log)
+        answers = [node.get(path) for path in ("/one", "/other")]
+        assert sorted(answer.status_code for answer in answers) == [200, 503]
+        assert {a.json()["error"]["code"] for a in answers if a.status_code == 503} == {"unavailable"}
+        assert node.get("/_beira/ready").status_code == 200
+        os.kill(zygotes[1], signal.SIGKILL)
+        reasons = until(lambda: node.get("/_beira/ready").json()["reasons"])
+        assert sorted(reasons) == ["the function 'one' is restarting", "the function 'other' is restarting"]
+        (tmp_path / "hindered").unlink()
+        until(lambda: node.get("/_beira/ready").status_code == 200)
+        until(lambda: [node.get(path).text for path in ("/one", "/other")] == ["hello", "hello"])
+
+
+def is_zygote(pid: int) -> bool:
+    return b"zygote" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def test_who_leaves_in_the_queue_is_run_no_more(tmp_path: Path) -> None:

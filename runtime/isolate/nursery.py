@@ -27,6 +27,8 @@ START_WALL_S = 30.0
 """How long a module may take to load, whatever it waits for."""
 LOOK_S = 5.0
 """How often a zygote is looked at."""
+OWN_SHARE = 0.15
+"""Of a core, that a zygote may use beside its forks: asleep it uses none, and one that spins may have no more."""
 FORK_CPU_MS = 50
 """More than a fork costs a zygote on a busy machine."""
 OWN_CPU_MS = 2_000
@@ -133,7 +135,7 @@ class Nursery:
             what = "processes of its own"
         elif shares_memory(self.pid):
             what = "memory that all requests share"
-        elif now_ms - used_ms > LOOK_S * 1000 * 0.4 + forks * FORK_CPU_MS:
+        elif now_ms - used_ms > LOOK_S * 1000 * OWN_SHARE + forks * FORK_CPU_MS:
             what = "CPU time of its own"
         if what:
             self._on_output(self._function.name, "error", f"the zygote is ended: what its import left uses {what}")

@@ -132,12 +132,14 @@ wait_until_s = 1
 response_mb = 2
 log_kb = 64
 """
-WALL_S = """
+OWN = """
 [functions.{}.limits]
-wall_s = {}
+{} = {}
 """
 LONG = ("million_lines",)
 """Those that end by themselves or by their CPU time, of which a thirtieth is theirs on a busy machine."""
+SPINNING = ("loop_python", "loop_regex", "loop_bigint", "loop_threads", "deaf_loop")
+"""Those that end by their CPU time, a thirtieth of it too: with little of it they do so before their wall time."""
 SHORT = (
     "stop_itself", "thread_bomb", "frame_ai_flood", "frame_fetch_flood", "endless_drip", "million_raw_lines",
 )  # fmt: skip
@@ -146,5 +148,6 @@ SHORT = (
 
 def settings(names: Iterable[str]) -> str:
     """The beira.toml of a project with these functions."""
-    own = dict.fromkeys(SHORT, 2) | dict.fromkeys(LONG, 50)
-    return TOML + "".join(WALL_S.format(name, wall_s) for name, wall_s in own.items() if name in names)
+    wall_s = dict.fromkeys(SHORT, 2) | dict.fromkeys(LONG, 50)
+    own = [(name, "wall_s", value) for name, value in wall_s.items()] + [(name, "cpu_ms", 300) for name in SPINNING]
+    return TOML + "".join(OWN.format(*each) for each in own if each[0] in names)

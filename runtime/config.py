@@ -53,7 +53,9 @@ class EngineSettings:
     threads: int = 0
     """Compute threads; 0 chooses by the machine's cores."""
     gpu_layers: int = 0
-    kv_type: str = "f16"
+    kv_type: str = "auto"
+    """What the KV cache is kept in; `auto`: `q8_0` for small models on CPUs, so that their texts do not depend on what
+    is computed beside them (see `budget.kv_type_of`), `f16` for others."""
     image_max_tokens: int = 1_024
     image_cache_mb: int = 256
     image_cache_dir: Path | None = None
@@ -115,7 +117,7 @@ class Settings:
 
 
 ARGS_LIMIT = 100 * 1024
-_KV_TYPES = ("f32", "f16", "q8_0", "q4_0")
+_KV_TYPES = ("auto", "f32", "f16", "q8_0", "q4_0")
 _TABLES = ("models", "engine", "env", "limits", "functions", "outbound", "node")
 _FUNCTION_KEYS = ("routes", "cron", "cron_overlap", "args", "env", "limits")
 

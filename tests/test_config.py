@@ -80,7 +80,7 @@ def test_secrets_do_not_show_in_a_repr(project: Project) -> None:
         ('[engine]\ncontext = "big"', "engine.context: must be a whole number of 0 or more, got 'big'"),
         ("[engine]\ncontext = 1", "engine.context: must be at least 256, got 1"),
         ("[engine]\nthreads = true", "engine.threads: must be a whole number of 0 or more, got True"),
-        ('[engine]\nkv_type = "q5"', "engine.kv_type: must be one of f32, f16, q8_0, q4_0, got 'q5'"),
+        ('[engine]\nkv_type = "q5"', "engine.kv_type: must be one of auto, f32, f16, q8_0, q4_0, got 'q5'"),
         ("[limits]\nwall_s = 0", "limits.wall_s: must be a number above 0, got 0"),
         ('[functions.hello]\nroutes = ["x"]', "a route is a path like '/x' or '/x/*', got 'x'"),
         ('[functions.hello]\nroutes = ["/a/*/b"]', "a route is a path like '/x' or '/x/*', got '/a/*/b'"),

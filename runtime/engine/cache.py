@@ -4,15 +4,14 @@ Cells are shared by prefix only, so the books are a tree: a node is a run of tok
 id holds the cells on the way from the root to its node. Two kinds of ids: slots, for sequences that run (they alone
 may be in a batch), and residents, which keep finished sequences' prefixes for later requests until room is needed.
 Every change of the books is recorded as an operation that the engine carries out in llama.cpp, in order.
-
-Residents are not free: every row of every batch passes all cells, its own or not (16 rows take a quarter longer beside
-4,096 cells of others). So one that has lain unused for many rows leaves, the sooner the less such ones were used again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+
+from runtime.engine.reuse import WORTH, Reuse, common_prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +32,6 @@ class Drop:
 
 
 Operation = Share | Drop
-
-WORTH = 10_000
-"""Rows that pass a cell for the time that computing it anew takes (0.5b shape: 0.47 us against 4.8 ms)."""
-LEAST_REUSE = 0.05
-"""So much of what is kept is thought to be used again, at least: else nothing would ever be found out."""
-INERTIA = 0.9
 
 
 @dataclass(eq=False, slots=True)
@@ -67,9 +60,7 @@ class Cache:
     def __init__(self, cells: int, *, slots: int, residents: int, worth: int = WORTH) -> None:
         self.cells = cells
         self.used = 0
-        self.reuse = 0.5
-        """How much of a resident was used again, lately."""
-        self._worth = worth
+        self.reuse = Reuse(worth)
         self._rows = 0
         """Computed so far."""
         self.operations: list[Operation] = []
@@ -90,6 +81,11 @@ class Cache:
     @property
     def n_residents(self) -> int:
         return len(self._residents)
+
+    @property
+    def free_slot(self) -> int | None:
+        """A slot that holds nothing and nobody runs in."""
+        return self._free_slots[-1] if self._free_slots else None
 
     @property
     def n_free_slots(self) -> int:
@@ -148,8 +144,8 @@ class Cache:
         if match.n:
             source = self._holder_below(node)
             self.operations.append(Share(source, slot, end))
-            if source in self._residents:
-                self._touch(source, match.n / self.length(source))
+            if source in self._residents and self.reuse.used(match.n / self.length(source)):
+                self._touch(source)
         node.holders.add(slot)
         self._ends[slot] = node
         return slot
@@ -223,7 +219,7 @@ class Cache:
         """Drop the least recently used resident; False where there is none."""
         for resident in self._residents:
             if resident in self._unused:
-                self._learn(0.0)
+                self.reuse.left(self._tokens(resident))
             self.release(resident)
             return True
         return False
@@ -232,7 +228,7 @@ class Cache:
         """Drop residents that cost more by now than they are likely to spare."""
         while self._residents:
             since = next(iter(self._residents.values()))
-            if self._rows - since <= max(LEAST_REUSE, self.reuse) * self._worth:
+            if self._rows - since <= self.reuse.rows:
                 return
             self.evict()
 
@@ -264,15 +260,14 @@ class Cache:
             for holder in [i for i in above.holders if i >= self._n_slots]:
                 self.release(holder)
 
-    def _touch(self, resident: int, share: float) -> None:
-        """`share` of it was used."""
+    def _touch(self, resident: int) -> None:
         del self._residents[resident]
         self._residents[resident] = self._rows
         self._unused.discard(resident)
-        self._learn(share)
 
-    def _learn(self, share: float) -> None:
-        self.reuse = INERTIA * self.reuse + (1 - INERTIA) * share
+    def _tokens(self, holder: int) -> list[int]:
+        runs = [node.tokens for node in _way_up(self._ends[holder])]
+        return [token for run in reversed(runs) for token in run]
 
     def _holder_below(self, node: Node) -> int:
         """An id that holds `node`; the resident used last, so that its use is seen."""
@@ -315,22 +310,3 @@ def _way_up(node: Node | None) -> Iterator[Node]:
     while node is not None:
         yield node
         node = node.parent
-
-
-def common_prefix(left: list[int], i: int, right: list[int], j: int) -> int:
-    """How many items `left[i:]` and `right[j:]` have in common from their beginning on."""
-    limit = min(len(left) - i, len(right) - j)
-    if limit <= 0 or left[i] != right[j]:
-        return 0
-    done, step = 1, 64
-    # whole slices compare in C; only the slice with the difference is looked at item by item
-    while done < limit:
-        end = min(done + step, limit)
-        if left[i + done : i + end] != right[j + done : j + end]:
-            break
-        done, step = end, step * 2
-    else:
-        return limit
-    while left[i + done] == right[j + done]:
-        done += 1
-    return done

@@ -103,6 +103,7 @@ class Engine:
             cells=self._loaded.cells,
             max_sequences=settings.max_sequences,
             speculator=Speculator(longest=settings.draft_tokens, rows=self._loaded.outputs),
+            is_filled=not settings.gpu_layers,
         )
         self._thread = threading.Thread(target=self._work, name=f"beira-engine-{name}", daemon=True)
         self._thread.start()

@@ -122,16 +122,20 @@ class Model:
         return list(tokens[:n])
 
     def size(self, projector: Path | None) -> ModelSize:
-        heads = c.llama_model_n_head(self.pointer)
-        width = c.llama_model_n_embd(self.pointer) // heads
-        keys = int(self._meta("attention.key_length") or width)
-        values = int(self._meta("attention.value_length") or width)
+        keys, values = self.head
         return ModelSize(
             layers=c.llama_model_n_layer(self.pointer),
             kv_values=c.llama_model_n_head_kv(self.pointer) * (keys + values),
             vocabulary=self.n_vocab,
             files=self.path.stat().st_size + (projector.stat().st_size if projector and projector.is_file() else 0),
         )
+
+    @property
+    def head(self) -> tuple[int, int]:
+        """How many values one head's key has, and one head's value."""
+        width = c.llama_model_n_embd(self.pointer) // c.llama_model_n_head(self.pointer)
+        keys, values = self._meta("attention.key_length"), self._meta("attention.value_length")
+        return int(keys or width), int(values or width)
 
     def _meta(self, key: str) -> str | None:
         """A value of the GGUF's metadata, under the architecture's name."""
@@ -265,6 +269,10 @@ class TextBatch:
         self.struct.n_tokens = end
         return int(end)
 
+    def fill(self, sequence: int, n: int) -> None:
+        """Append `n` rows that nobody asked for, in an id that nobody uses: its first token again."""
+        self.add(sequence, [self._tokens[0]] * n, 0, outputs=0)
+
 
 class EmbeddingBatch:
     """A batch of embeddings: slices of images, and text beside them. M-RoPE positions by section: t, y, x, 0."""
@@ -292,6 +300,11 @@ class EmbeddingBatch:
         positions[1] = position + index // shape.columns
         positions[2] = position + index % shape.columns
         return self._add(sequence, rows, positions, outputs)
+
+    def fill(self, sequence: int, n: int) -> None:
+        """Append `n` rows that nobody asked for, in an id that nobody uses: its first row again. Zeros would become
+        NaN where a norm has no epsilon, and stay in the cells for whoever gets them next."""
+        self.add_text(sequence, np.repeat(self._rows[0][:1], n, axis=0), 0, outputs=0)
 
     def _add(self, sequence: int, rows: Floats, positions: Ints, outputs: int) -> int:
         self._rows.append(rows)

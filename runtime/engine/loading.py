@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from runtime.config import EngineSettings
-from runtime.engine.budget import MemoryPlan, Threads, available_memory, usable_cores
+from runtime.engine.budget import MemoryPlan, Threads, available_memory, kv_type_of, usable_cores
 from runtime.engine.llama import AbortFlag, Context, Model
 from runtime.engine.optimize import preferred
 from runtime.engine.projector import Projector
@@ -36,8 +36,10 @@ class LoadedModel:
             raise ConfigError(f"engine.max_sequences: must be 1 … {MAX_RUNNING}, got {settings.max_sequences}")
         projector = preferred(projector) if projector is not None else None
         self.model = Model(text, gpu_layers=settings.gpu_layers)
-        self.outputs = max(settings.max_sequences, LEAST_OUTPUTS)
-        self.threads = Threads.choose(settings.threads, usable_cores(), text.stat().st_size)
+        self.outputs = max(settings.max_sequences + 1, LEAST_OUTPUTS)
+        weights = text.stat().st_size
+        self.threads = Threads.choose(settings.threads, usable_cores(), weights)
+        self.kv_type = kv_type_of(settings.kv_type, weights, settings.gpu_layers, self.model.head)
         self.vision: Projector | None = None
         self.memory = 0
         """Bytes that it may use, as planned."""
@@ -81,7 +83,7 @@ class LoadedModel:
         plan = MemoryPlan.of(
             self.model.size(projector),
             cells=settings.context,
-            kv_type=settings.kv_type,
+            kv_type=self.kv_type,
             outputs=self.outputs,
             batch=BATCH,
             image_cache_mb=settings.image_cache_mb if projector else 0,
@@ -107,10 +109,10 @@ class LoadedModel:
             self.model,
             cells=settings.context,
             batch=BATCH,
-            sequences=settings.max_sequences,
+            sequences=settings.max_sequences + 1,  # one for rows that only fill a batch
             outputs=self.outputs,
             threads=self.threads.text,
-            kv_type=settings.kv_type,
+            kv_type=self.kv_type,
             abort=abort,
         )
 

@@ -9,6 +9,7 @@ Plain Python, no llama.cpp.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
 FIRST_SLICE = 64
@@ -62,12 +63,13 @@ class Pace:
         if few is None or many is None or step is None:
             return _whole(streams, SMALLEST)
         if behind > 1 and pending * many <= LITTLE:
-            rows = int(LONGEST / many)
-        else:
-            seconds = min(SHARE * step * max(1, behind), LONGEST)
-            rows = int(seconds / few)
-            if rows > FEW:
-                rows = int(seconds / many)
+            # in steps of one length: what long ones left over would be computed in many short ones
+            rows = ceil(pending / ceil(pending * many / LONGEST))
+            return min(rows + filling(streams + rows), self.batch)
+        seconds = min(SHARE * step * max(1, behind), LONGEST)
+        rows = int(seconds / few)
+        if rows > FEW:
+            rows = int(seconds / many)
         return min(_whole(streams, rows), self.batch)
 
     def _row(self, threads: int) -> tuple[float | None, float | None]:
@@ -85,6 +87,11 @@ class Pace:
         if not known:
             return None
         return self._steps[threads, min(known, key=lambda n: abs(n - streams))]
+
+
+def filling(rows: int) -> int:
+    """What `rows` lack of whole `ROWS`."""
+    return -rows % ROWS
 
 
 def _whole(streams: int, rows: int) -> int:

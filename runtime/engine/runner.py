@@ -14,7 +14,7 @@ from runtime.engine.cache import Cache, Operation, Share
 from runtime.engine.detokenize import Detokenizer, Emission
 from runtime.engine.llama import ABORTED, MAX_SEQUENCE_IDS, NO_ROOM, OK, Context, EmbeddingBatch, Model, TextBatch
 from runtime.engine.loading import BATCH
-from runtime.engine.pace import Pace
+from runtime.engine.pace import Pace, filling
 from runtime.engine.request import Failed, Finished, FinishReason, Piece, Started
 from runtime.engine.sampling import Sampled, Sampler, seed_of, temperature_of
 from runtime.engine.scheduler import Images, Scheduler, Slice, Step
@@ -46,7 +46,10 @@ class Runner:
         cells: int,
         max_sequences: int,
         speculator: Speculator,
+        is_filled: bool,
     ) -> None:
+        """`is_filled`: batches may get rows that only make them faster."""
+        self._is_filled = is_filled
         self._images = images
         self._speculator = speculator
         self._cells, self._max_sequences = cells, max_sequences
@@ -154,8 +157,8 @@ class Runner:
             self._start_afresh()
 
     def _new_books(self) -> tuple[Cache, Scheduler]:
-        residents = min(RESIDENTS, MAX_SEQUENCE_IDS - self._max_sequences)
-        cache = Cache(self._cells, slots=self._max_sequences, residents=residents)
+        slots = self._max_sequences + 1
+        cache = Cache(self._cells, slots=slots, residents=min(RESIDENTS, MAX_SEQUENCE_IDS - slots))
         scheduler = Scheduler(
             cache, self._images, max_sequences=self._max_sequences, batch=BATCH, drafts=self._speculator
         )
@@ -200,8 +203,13 @@ class Runner:
     def _compute(self, batch: TextBatch | EmbeddingBatch, pieces: tuple[Slice, ...]) -> bool:
         self._apply()
         long = {p.sequence.request for p in pieces if p.end - p.start >= LONG}
+        filled = self._fill(batch, pieces)
         began = time.perf_counter()
-        result = self._decode(batch, long)
+        try:
+            result = self._decode(batch, long)
+        finally:
+            if filled is not None:
+                self._context.remove(filled, 0)
         if result == OK:
             self._measure(time.perf_counter() - began, pieces)
             for piece in pieces:
@@ -219,6 +227,18 @@ class Runner:
         for piece in pieces:
             self.fail(piece.sequence.request, EngineError(f"llama.cpp could not evaluate the request (code {result})"))
         return False
+
+    def _fill(self, batch: TextBatch | EmbeddingBatch, pieces: tuple[Slice, ...]) -> int | None:
+        """Rows of nothing beside prompts, where there is room: what is left over of whole fours costs one more pass
+        over the weights. Returns the id that they are in. Where all rows decode, more of them cost more than that."""
+        rows = sum(p.end - p.start for p in pieces)
+        n, slot = filling(rows), self.cache.free_slot
+        if not n or not self._is_filled or all(p.is_decoding for p in pieces):
+            return None
+        if slot is None or rows + n > self.cache.free:
+            return None
+        batch.fill(slot, n)
+        return slot
 
     def _sample(self, piece: Slice, row: int) -> None:
         """The next tokens from the logits of batch entry `row` and those after it: one, and one more for each token of

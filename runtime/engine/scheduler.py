@@ -12,8 +12,9 @@ from collections.abc import Sequence as Items
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from runtime.engine.cache import Cache, Match, common_prefix
+from runtime.engine.cache import Cache, Match
 from runtime.engine.request import Image
+from runtime.engine.reuse import common_prefix
 from runtime.engine.sequence import ImageSpan, Sequence
 
 WORTH_WAITING = 8
@@ -265,6 +266,7 @@ class Scheduler:
 
     def _start(self, sequence: Sequence, match: Match) -> None:
         self.waiting.remove(sequence, turn=True)
+        self.cache.reuse.asked(sequence.tokens, match.n)
         sequence.slot = self.cache.open(match, sequence.prompt.position(match.n))
         sequence.n_computed = sequence.n_cached = match.n
         self.running.append(sequence)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.engine.cache import Cache, Drop, Match, Share, common_prefix
+from runtime.engine.cache import Cache, Drop, Match, Share
+from runtime.engine.reuse import common_prefix
 
 
 def opened(cache: Cache, tokens: list[int]) -> int:
@@ -71,8 +72,8 @@ def test_what_is_never_used_again_leaves_soon() -> None:
     cache = Cache(10_000, slots=1, residents=50, worth=200)
     for i in range(100):
         one_shot(cache, [1000 + i] * 10)
-    assert cache.reuse < 0.05
-    assert cache.n_residents == 2, "the last one, and one that is 10 rows old: 0.05 x 200 rows"
+    assert cache.reuse.likelihood < 0.05
+    assert cache.n_residents == 1, "the last one: 0.01 x 200 rows"
 
 
 def test_what_is_used_again_stays() -> None:
@@ -84,8 +85,31 @@ def test_what_is_used_again_stays() -> None:
             one_shot(cache, chat)
             assert cache.used == before + (10 if not turn else 1)
             chat.append(turn)
-    assert cache.reuse > 0.9
+    assert cache.reuse.likelihood > 0.9
     assert cache.n_residents == 4
+
+
+def test_what_would_have_been_used_again_stays_the_next_time() -> None:
+    cache = Cache(10_000, slots=1, residents=50, worth=200)
+    for i in range(50):
+        one_shot(cache, [1000 + i] * 10)
+    chats = [[2000 + i] * 10 for i in range(3)]
+    for turn in range(20):
+        for chat in chats:
+            cache.reuse.asked(chat, cache.match(chat).n)
+            one_shot(cache, chat)
+            chat.append(turn)
+    assert cache.n_residents == 3
+
+
+def test_a_beginning_that_all_have_is_no_use() -> None:
+    cache = Cache(10_000, slots=1, residents=50, worth=200)
+    for i in range(100):
+        tokens = [1, *[1000 + i] * 20]
+        cache.reuse.asked(tokens, cache.match(tokens).n)
+        one_shot(cache, tokens)
+    assert cache.reuse.likelihood < 0.05
+    assert cache.n_residents == 1
 
 
 def test_time_alone_drops_nothing() -> None:

@@ -12,6 +12,7 @@ from runtime.engine.engine import Engine
 from runtime.engine.llama import ABORTED, EmbeddingBatch, TextBatch
 from runtime.engine.request import Failed, Finished, Part, Piece, SamplingParams, Started, Text
 from runtime.engine.runner import Runner
+from runtime.engine.sequence import Request
 from runtime.engine.vision import Floats
 from runtime.errors import ConfigError, ContextLengthExceeded, EngineError, InvalidRequest, Overloaded
 from tests.engine.helpers import (
@@ -359,6 +360,33 @@ def test_cancel_stops_the_batch_that_computes_its_prompt(monkeypatch: pytest.Mon
         assert generate(engine, FRANCE).text() == ANSWER
     finally:
         go.set()
+        engine.close()
+
+
+@pytest.mark.parametrize("with_image", [False, True])
+def test_rows_that_fill_a_batch_leave_nothing(with_image: bool) -> None:
+    engine = small_engine(draft_tokens=0)
+    sizes: list[int] = []
+    decode = engine._runner._decode
+
+    def watched(batch: TextBatch | EmbeddingBatch, long: set[Request]) -> int:
+        sizes.append(batch.struct.n_tokens)
+        return decode(batch, long)
+
+    engine._runner._decode = watched
+    try:
+        answers = set()
+        for n in range(4):
+            parts = chat("x" * 60 + "9" * n, *([picture("circle", "red")] if with_image else []))
+            sink = generate(engine, parts, max_tokens=2)
+            answers.add(sink.text())
+            wait_for(lambda: engine.stats().running == 0, "gone")
+            assert generate(engine, parts, max_tokens=2).text() == sink.text()
+        assert any(n > 1 for n in sizes)
+        assert all(n == 1 or n % 4 == 0 for n in sizes)
+        wait_for(lambda: engine._runner._is_checked, "checked")
+        assert engine.stats().faults == 0
+    finally:
         engine.close()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.engine.pace import FIRST_SLICE, LITTLE, LONGEST, ROWS, SHARE, SMALLEST, Pace
+from runtime.engine.pace import FIRST_SLICE, LITTLE, LONGEST, ROWS, SHARE, SMALLEST, Pace, filling
 
 STEP, ROW = 0.03, 0.005
 
@@ -54,7 +54,8 @@ def test_who_waits_counts() -> None:
 
 def test_little_for_several_is_done_at_once() -> None:
     pace = measured()
-    assert pace.budget(2, 1, 2, 100) == int(LONGEST / ROW) - 1
+    assert pace.budget(2, 1, 2, 100) == 103, "all of it, and what makes the batch whole"
+    assert pace.budget(2, 1, 2, 300) == 151, "in two halves, not in one of 200 and many short ones"
     assert pace.budget(2, 1, 1, 100) == 7, "one who waits stops no stream"
     assert pace.budget(2, 1, 2, int(LITTLE / ROW) + 1) == 15, "nor do two with much"
 
@@ -92,3 +93,9 @@ def test_a_batch_is_never_too_long_and_someone_always_goes_on(
     assert SMALLEST <= budget <= 512
     if streams and budget < 512:
         assert not (streams + budget) % ROWS
+
+
+@given(st.integers(1, 512))
+def test_what_fills_a_batch_makes_it_whole(rows: int) -> None:
+    assert 0 <= filling(rows) < ROWS
+    assert (rows + filling(rows)) % ROWS == 0

@@ -232,4 +232,4 @@ def test_drafts_were_computed_and_some_of_them_came(pair: tuple[Engine, Engine])
         assert sink.wait().failure is None
     stats = drafting.stats()
     drafted, guessed = stats.tokens_drafted - before.tokens_drafted, stats.tokens_guessed - before.tokens_guessed
-    assert drafted > guessed > 100
+    assert drafted > guessed > 50

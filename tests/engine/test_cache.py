@@ -77,7 +77,7 @@ def test_what_is_never_used_again_leaves_soon() -> None:
 
 
 def test_what_is_used_again_stays() -> None:
-    cache = Cache(10_000, slots=1, residents=50, worth=200)
+    cache = Cache(10_000, slots=1, residents=50, worth=2_000)
     chats = [[1000 + i] * 10 for i in range(4)]
     for turn in range(20):
         for chat in chats:

@@ -1,6 +1,6 @@
 """Asks the exported model held-out questions through the runtime's own service, and prints a table by task and language.
 
-  python models/beira-tiny/evaluate.py --model models/beira-tiny --count 50 --json figures.json --sheet sheet.png
+python models/beira-tiny/evaluate.py --model models/beira-tiny --count 50 --json figures.json --sheet sheet.png
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ async def ask(service: Service, one: Example, gate: asyncio.Semaphore) -> Answer
     return one, message, score(one, message)
 
 
-async def evaluate(folder: Path, tasks: list[str], count: int, held_out: bool) -> list[Answered]:
-    service, gate = service_of(folder), asyncio.Semaphore(8)
+async def evaluate(folder: Path, tasks: list[str], count: int, held_out: bool, *, at_once: int = 8) -> list[Answered]:
+    service, gate = service_of(folder), asyncio.Semaphore(at_once)
     await service.start()
     try:
         asked = [example(t, language, i, held_out) for t in tasks for language in ("en", "pt") for i in range(count)]

@@ -64,6 +64,8 @@ class EngineSettings:
     """Tokens guessed ahead at most, where that is measured to pay; 0: never."""
     step_s: float = 60.0
     """A step that takes longer is a wedged engine: the node is unready, and `beira serve` starts another."""
+    image_s: float = 600.0
+    """The same for the encoding of one image, which stands behind everything else on the node."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from runtime import config
 from runtime.ai.service import Service
 from runtime.catalog.catalog import EMBEDDED, Catalog
 from runtime.catalog.manifest import Manifest
-from runtime.config import Settings
+from runtime.config import EngineSettings, Settings
 from runtime.engine.engine import Engine
 from runtime.engine.fidelity import write_best
 from runtime.engine.optimize import optimized_path
@@ -118,7 +118,7 @@ class Host:
         self.settings = settings
         self.options = options
         self._out = standard_output()
-        self._watch = Watch(settings.engine.step_s)
+        self._watch = Watch(settings.engine)
 
     async def announce(self, url: str) -> int:
         """The work of a node that serves: none of its own."""
@@ -278,10 +278,10 @@ class Host:
 
 
 class Watch:
-    """Knows the engines, and when one is wedged: a step of it that does not end."""
+    """Knows the engines, and when one is wedged: a step of it that does not end, or an image."""
 
-    def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
+    def __init__(self, settings: EngineSettings) -> None:
+        self._step_s, self._image_s = settings.step_s, settings.image_s
         self._engines: list[Engine] = []
 
     def add(self, engine: Engine) -> Engine:
@@ -294,19 +294,25 @@ class Watch:
 
     def faults(self) -> list[str]:
         """One line for each engine that is."""
-        steps = [(engine.name, engine.stats().step_s) for engine in self._engines]
-        return [
-            f"the engine of {name!r} has been in one step for {seconds:.1f} s (engine.step_s is {self._limit_s:g})"
-            for name, seconds in steps
-            if seconds > self._limit_s
-        ]
+        made = []
+        for engine in self._engines:
+            stats = engine.stats()
+            if stats.step_s > self._step_s:
+                made.append(_stuck(engine, "in one step", stats.step_s, "step_s", self._step_s))
+            if stats.image_s > self._image_s:
+                made.append(_stuck(engine, "at one image", stats.image_s, "image_s", self._image_s))
+        return made
 
     async def wedged(self) -> str:
         """Returns what is wrong once something is."""
         while True:
-            await asyncio.sleep(min(self._limit_s / 4, 1.0))
+            await asyncio.sleep(min(self._step_s / 4, self._image_s / 4, 1.0))
             if faults := self.faults():
                 return faults[0]
+
+
+def _stuck(engine: Engine, where: str, seconds: float, name: str, limit: float) -> str:
+    return f"the engine of {engine.name!r} has been {where} for {seconds:.1f} s (engine.{name} is {limit:g})"
 
 
 def setup_logging(level: int = logging.INFO) -> None:

@@ -56,6 +56,8 @@ class EngineStats:
     """Bytes that it may use in all, as planned when it was loaded."""
     step_s: float
     """How long the step that runs now has taken; 0 while the engine sleeps. One that never ends: a wedged engine."""
+    image_s: float
+    """How long the image that is encoded now has taken; 0 without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,7 @@ class Engine:
             faults=runner.faults,
             memory=self._loaded.memory,
             step_s=0.0 if began is None else time.monotonic() - began,
+            image_s=encoder.current_s if encoder else 0.0,
         )
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -128,6 +129,7 @@ class ImageEncoder:
         self._condition = threading.Condition()
         self._jobs: OrderedDict[str, _Job] = OrderedDict()
         self._current: str | None = None
+        self._began: float | None = None
         self._is_closing = False
         self._at_end: deque[Callable[[], None]] = deque()
         self.encoded = 0
@@ -138,6 +140,12 @@ class ImageEncoder:
     @property
     def is_busy(self) -> bool:
         return self._current is not None
+
+    @property
+    def current_s(self) -> float:
+        """How long the image in work has taken so far; 0 without one."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
 
     @property
     def n_cached(self) -> int:
@@ -180,7 +188,7 @@ class ImageEncoder:
         while (job := self._next()) is not None:
             result = self._embeddings(job.image)
             with self._condition:
-                self._current = None
+                self._current = self._began = None
                 self._jobs.pop(job.image.key, None)
                 if not isinstance(result, AIError):
                     self._cache.put(job.image.key, result)
@@ -196,6 +204,7 @@ class ImageEncoder:
             if self._is_closing:
                 return None
             self._current, job = next(iter(self._jobs.items()))
+            self._began = time.monotonic()
             return job
 
     def _embeddings(self, image: Image) -> Floats | AIError:

@@ -59,6 +59,15 @@ def desk() -> Iterator[Desk]:
     made.close()
 
 
+def test_the_encoder_tells_how_long_it_has_been_at_an_image(desk: Desk) -> None:
+    assert desk.encoder.current_s == 0.0
+    desk.encoder.fetch(image("a"))
+    wait_for(lambda: desk.encoder.current_s > 0.05, "the image is in work")
+    desk.let()
+    wait_for(lambda: "a" in desk.done, "the image is done")
+    assert desk.encoder.current_s == 0.0
+
+
 def test_one_image_asked_for_twice_is_encoded_once(desk: Desk) -> None:
     assert desk.encoder.fetch(image("a")) is None
     assert desk.encoder.fetch(image("a")) is None

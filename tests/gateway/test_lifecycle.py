@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from runtime.config import EngineSettings
 from runtime.gateway import memory
 from runtime.gateway.memory import Memory
 from runtime.host import Watch
@@ -231,16 +232,23 @@ class Stuck:
 
     name = "stuck"
 
-    def __init__(self, step_s: float) -> None:
-        self.step_s = step_s
+    step_s = 0.0
+    image_s = 0.0
 
     def stats(self) -> Stuck:
         return self
 
 
-def test_a_step_that_does_not_end_is_a_fault() -> None:
-    watch = Watch(0.04)
-    engine = Stuck(0.0)
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("step_s", "the engine of 'stuck' has been in one step for 75.0 s (engine.step_s is 0.04)"),
+        ("image_s", "the engine of 'stuck' has been at one image for 75.0 s (engine.image_s is 0.08)"),
+    ],
+)
+def test_a_step_or_an_image_that_does_not_end_is_a_fault(what: str, said: str) -> None:
+    watch = Watch(EngineSettings(step_s=0.04, image_s=0.08))
+    engine = Stuck()
     watch.add(engine)  # type: ignore[arg-type]
     assert watch.faults() == []
 
@@ -248,7 +256,7 @@ def test_a_step_that_does_not_end_is_a_fault() -> None:
         waiting = asyncio.ensure_future(watch.wedged())
         await asyncio.wait([waiting], timeout=0.1)
         assert not waiting.done()
-        engine.step_s = 75.0
+        setattr(engine, what, 75.0)
         return await waiting
 
-    assert asyncio.run(go()) == "the engine of 'stuck' has been in one step for 75.0 s (engine.step_s is 0.04)"
+    assert asyncio.run(go()) == said

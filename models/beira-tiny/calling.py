@@ -37,7 +37,7 @@ def usual(skill: Skill) -> Made:
 
 def define(rng: random.Random, skill: Skill, held_out: bool) -> Made:
     """A definition: names and keys vary, in training often to what was never seen; descriptions come and go."""
-    name, is_told = rng.choice(skill.names), rng.random() < 0.8
+    name, is_told = rng.choice(skill.names), rng.random() < 0.8 or skill.is_odd
     odd = rng.random()
     if odd < (0.15 if held_out else 0.25):
         name += "_" + saying.word(rng, False)

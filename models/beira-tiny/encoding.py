@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from chats import Chat, parts
 from network import DECADES
-from pointing import Encoded, Pieces, places, point_call, point_shapes
+from pointing import Encoded, Pieces, places, point_call, point_choice, point_shapes, point_verdict, point_words
 from runtime.engine.request import Image, Markup, Text
 from scenes import padded_cells
 from tokens import markup_ids
@@ -43,7 +43,7 @@ class Encoder:
     def chat(self, chat: Chat) -> Encoded:
         """What opens the next turn is cut off."""
         made = Encoded()
-        answers = iter([t.task for t in chat.turns if t.role == "assistant"])
+        answers = iter([t for t in chat.turns if t.role == "assistant"])
         spelled = {s.text for s in chat.scenes if s.text}
         began, before = 0, -1
         for part in parts(chat)[:-2]:
@@ -54,16 +54,18 @@ class Encoder:
                 made.weights.append(1.0 if began else 0.0)
                 if part.name == "<|im_end|>":
                     if began:
-                        _weigh(made.weights, began)
+                        _weigh(made, began)
                     began = 0
             else:
                 assert isinstance(part, Text)
                 if before == _START and part.text.startswith("assistant\n"):
                     made.add("assistant\n", self.text("assistant\n"), 0.0)
                     began = len(made.ids)
-                    text, task = part.text.removeprefix("assistant\n"), next(answers)
+                    text, turn = part.text.removeprefix("assistant\n"), next(answers)
+                    if chat.tools:
+                        point_choice(made, turn)
                     made.add(text, self.answer(text, spelled), 1.0)
-                    self._ask(made, chat, task)
+                    self._ask(made, chat, turn.task)
                 else:
                     made.add(part.text, self.answer(part.text, spelled) if began else self.text(part.text), float(began > 0))
                     if began and before == _CALL:
@@ -86,9 +88,19 @@ class Encoder:
                 made.measured += [(place - 1, value) for place in places(pieces, number.span())]
         if made.pictures and not chat.tools:
             point_shapes(made, chat, task)
+            point_verdict(made, chat.language)
+        if task in ("repeat", "spell", "needle", "no call"):
+            point_words(made)
+        if task.endswith(("colour", "kind")):
+            made.decide((text.rindex(" "), len(text) - 1), 4.0)
+        if (digit := re.fullmatch(r'\{"count": (\d)\}', text)) and made.pictures:
+            made.decide(digit.span(1), 4.0)
+        if task == "two images":
+            for word in re.finditer(r"\b(first|second|primeira|segunda)\b", text):
+                made.decide(word.span(), 3.0)
 
 
-def _weigh(weights: list[float], began: int) -> None:
-    """A short answer's tokens decide as much as a long one's: `Yes.` against a list of boxes."""
-    n = len(weights) - began
-    weights[began:] = [min(1.5, max(1.0, 14 / n))] * n
+def _weigh(made: Encoded, began: int) -> None:
+    """A short answer's tokens decide as much as a long one's; those on which its truth hangs more than the others."""
+    n = len(made.weights) - began
+    made.weights[began:] = [min(1.5, max(1.0, 14 / n)) * made.factors.get(began + i, 1.0) for i in range(n)]

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 PATCH, MERGE, WINDOW = 14, 2, 4
 """Pixels a patch, patches a token's side, tokens a window's side."""
 PATCH_VALUES = 3 * PATCH * PATCH
-TOLD_LAYER, POINTED_LAYER = 2, 3
-"""The text model's layers whose outputs the aids are asked about: of the pictures' tokens, of the answers'. In the second
-one heads are also shown where to look."""
+TOLD_LAYER, POINTED_LAYERS = 2, (3, 4)
+"""The text model's layers whose outputs the aids are asked about: of the pictures' tokens, and (the last) of the answers'.
+In the latter ones heads are also shown where to look: the second time they know what the first one found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Shape:
 
     vocabulary: int = 1024
     hidden: int = 192
-    layers: int = 5
+    layers: int = 6
     heads: int = 6
     kv_heads: int = 2
     ffn: int = 448
@@ -165,7 +165,7 @@ class Network(nn.Module):
         self.norm = nn.Parameter(torch.ones(s.hidden))
         self.aids = nn.ModuleDict({"seen": nn.Linear(4 * s.vision_hidden, SEEN), "told": nn.Linear(s.hidden, SEEN), "placed": nn.Linear(s.hidden, PLACED),
                                    "measured": nn.Linear(s.hidden, DECADES), "side": nn.Linear(s.hidden, SIDES),
-                                   "boxed": nn.Linear(s.hidden, 4)})
+                                   "boxed": nn.Linear(s.hidden, 4), "told waves": nn.Linear(s.hidden, WAVES), "boxed waves": nn.Linear(s.hidden, WAVES)})
         self.reset()
 
     def reset(self) -> None:
@@ -176,6 +176,8 @@ class Network(nn.Module):
                 if m.bias is not None:
                     nn.init.zeros_(m.bias)
         nn.init.normal_(self.embed.weight, std=0.06)
+        for name in ("told waves", "boxed waves"):
+            nn.init.zeros_(self.aids[name].weight)
         for block in (*self.blocks, *self.vision.blocks):
             block.out.weight.data *= 0.3
             block.down.weight.data *= 0.3
@@ -190,8 +192,8 @@ class Network(nn.Module):
 
     def hidden(
         self, tokens: Tensor, positions: Tensor, image_rows: Tensor | None, at: Tensor | None, asked: Tensor | None = None
-    ) -> tuple[Tensor, list[Tensor], Tensor | None]:
-        """The last layer's output, normed, every layer's, and what `asked` attend to in the pointed one.
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """The last layer's output, normed, every layer's, and what `asked` attend to in each of the pointed ones.
 
         `at` indexes the flat tokens that are pictures; `asked` is as TextBlock.attending's.
         """
@@ -199,10 +201,10 @@ class Network(nn.Module):
         if image_rows is not None and at is not None:
             x = x.reshape(-1, x.shape[-1]).index_copy(0, at, image_rows).view(x.shape)
         cos, sin = self.angles(positions)
-        tapped, attention = [], None
+        tapped, attention = [], []
         for i, block in enumerate(self.blocks):
-            if i == POINTED_LAYER and asked is not None and len(asked):
-                attention = block.attending(x, cos, sin, asked)
+            if i in POINTED_LAYERS and asked is not None and len(asked):
+                attention.append(block.attending(x, cos, sin, asked))
             x = block(x, cos, sin)
             tapped.append(x)
         return rms(x, self.norm, 1e-8), tapped, attention
@@ -216,6 +218,18 @@ SEEN = KIND_CLASSES * COLOUR_CLASSES + KIND_CLASSES + COLOUR_CLASSES + LETTER_CL
 """What a picture's token is asked about in training: pairs, kinds, colours, letters; the shape's box around it."""
 PLACED = 4 + 4
 """And in the text model: its own place, the picture's size, the shape's box in the picture."""
+PERIODS = (1000.0, 300.0, 100.0, 40.0)
+WAVES = 4 * len(PERIODS) * 2
+"""Of a box's coordinates in pixels, cosine and sine at each of these periods: where a coordinate is known so, each of its
+digits is a linear function of what is known, which it is not of the coordinate itself."""
+
+
+def waves(boxes: Tensor) -> Tensor:
+    """(n, 4) pixels to (n, WAVES)."""
+    angles = 2 * math.pi * boxes[..., None] / torch.tensor(PERIODS)
+    return torch.cat((angles.cos(), angles.sin()), -1).flatten(-2)
+
+
 DECADES, SIDES = 46, 4
 """What an answer's tokens are asked about, besides the box of the shape: the tens of the coordinate that they write, the
 direction that they tell."""

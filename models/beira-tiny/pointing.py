@@ -10,12 +10,13 @@ import json
 import re
 from dataclasses import dataclass, field
 
-from chats import Chat
-from lexicon import COLOURS_PT, KINDS_PT, kind_name, shape_name, the_shape
+from chats import Chat, Turn
+from lexicon import COLOURS_PT, KINDS, KINDS_PT, kind_name, shape_name, the_shape
 from scenes import CELL, Box, Shape
 
-LOOKING, BESIDE, COPYING = 0, 1, 3
-"""Heads of the pointed layer: at the shape that is spoken of, at the one that it is compared with, at what is copied."""
+LOOKING, BESIDE, MATCHING, COPYING, MEASURING = range(5)
+"""Heads of the pointed layers: at the shape that is spoken of, at the one that it is compared with, at what an answer's verdict
+follows from, at what is copied, and once more at the shape, for its box (a head's 32 values have to hold all that they tell)."""
 DIRECTIONS = ("left", "right", "above", "below")
 Picture = tuple[int, int, int]
 """Of a chat's picture: the place of its first token, columns, rows."""
@@ -30,7 +31,8 @@ Said = tuple[str, list[tuple[int, Span]]]
 class Encoded:
     """A chat: ids, weights, (place, columns, rows) of its pictures, and `measured`, `sides`, `boxed` as a batch has them.
 
-    `pointed`: (place, head, places of the source); `texts`: all of them, in order.
+    `pointed`: (place, head, places of the source); `texts`: all of them, in order; `factors`: of the weights of those tokens
+    on which an answer's truth hangs.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -41,6 +43,7 @@ class Encoded:
     boxed: list[tuple[int, Box]] = field(default_factory=list)
     pointed: list[tuple[int, int, list[int]]] = field(default_factory=list)
     texts: list[Said] = field(default_factory=list)
+    factors: dict[int, float] = field(default_factory=dict)
 
     def add(self, text: str, pieces: Pieces, weight: float) -> None:
         """`pieces` of `text` at the end."""
@@ -51,6 +54,10 @@ class Encoded:
     def before(self, span: Span) -> list[int]:
         """Where a token of the last text's `span` comes next."""
         return [place - 1 for place in places(self.texts[-1][1], span)]
+
+    def decide(self, span: Span, factor: float) -> None:
+        """Have the tokens of the last text's `span` count for more."""
+        self.factors |= dict.fromkeys(places(self.texts[-1][1], span), factor)
 
     def point(self, span: Span, head: int, source: list[int]) -> None:
         """Have `head` look at `source` wherever a token of the last text's `span` comes next."""
@@ -80,17 +87,68 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
             spans.append((text.rindex(" "), len(text) - 1))
         for span in spans:
             made.point(span, LOOKING, cells_of(s.box, picture))
+        for span in bounds if task.endswith("ground") else ():
+            made.point(span, MEASURING, cells_of(s.box, picture))
+            made.decide(span, 2.0)
     if "relation" in task and len(named) == 2:
         (a, first, picture), (b, second, _) = sorted(named, key=lambda n: n[0])
-        between = a + len(shape_name(first.kind, first.colour, chat.language)), b
+        between = a + len(shape_name(first.kind, first.colour, chat.language)), text.rindex(" ", 0, b - 1)
         made.point(between, LOOKING, cells_of(first.box, picture))
         made.point(between, BESIDE, cells_of(second.box, picture))
+        made.point(between, MEASURING, cells_of(first.box, picture))
+        made.decide(between, 3.0)
         made.boxed += [(place, first.box) for place in made.before(between)]
         made.sides += [(place, DIRECTIONS.index(task.rsplit(maxsplit=1)[1])) for place in made.before(between)]
     for scene, picture in zip(chat.scenes, made.pictures, strict=False):
         if scene.text and (at := text.find(scene.text)) >= 0:
             for i, box in enumerate(scene.letters):
                 made.point((at + i, at + i + 1), LOOKING, cells_of(box, picture))
+
+
+def point_verdict(made: Encoded, language: str) -> None:
+    """What the last answer's verdict follows from: `…; stars: two.` from the stars that it named, `…; left: no.` from nothing.
+
+    Where nothing fits, the head looks at the answer's first token.
+    """
+    text, pieces = made.texts[-1]
+    found = re.fullmatch(r"(.+); (.+): (\w+)\.", text)
+    if not found:
+        return
+    before, asked, _ = found.groups()
+    if asked in _PLURALS[language]:
+        patterns = [rf"\b{kind_name(_PLURALS[language][asked], language)}\b"]
+    elif asked in ("shapes", "formas"):
+        patterns = [rf"\b{kind_name(kind, language)}\b" for kind in KINDS]
+    else:
+        patterns = [rf"\b{re.escape(asked.split(' ', 1)[-1])}\b"]
+    source = [place for p in patterns for m in re.finditer(p, before) for place in places(pieces, m.span())]
+    made.point((found.end(2), found.end(3)), MATCHING, source or [pieces[0][0]])
+    made.decide((found.start(3) - 1, found.end(3)), 5.0)  # the space too: `yes` has it as a token of its own, ` no` has not
+
+
+_PLURALS = {"en": {{"cross": "crosses"}.get(k, k + "s"): k for k in KINDS}, "pt": {KINDS_PT[k][2]: k for k in KINDS}}
+
+
+def point_words(made: Encoded) -> None:
+    """Where the last answer's words stand in the question, if it repeats, spells or recalls them."""
+    text = made.texts[-1][0]
+    asked = next((known for known in reversed(made.texts[:-1]) if known[0].startswith("user\n")), None)
+    if asked is None:
+        return
+    if re.fullmatch(r"\w(-\w)+", text):
+        at = asked[0].rfind(text.replace("-", ""))
+        for i in range(len(text) // 2 + 1 if at >= 0 else 0):
+            _traced(made, (2 * i, 2 * i + 1), asked, at + i)
+    elif (at := asked[0].rfind(text)) >= 0:
+        _traced(made, (0, len(text)), asked, at)
+
+
+def _traced(made: Encoded, span: Span, source: Said, at: int) -> None:
+    """Note for every token of the last text's `span` where its letters stand in `source`, from `at` on (0: nowhere)."""
+    for place, (a, b) in made.texts[-1][1]:
+        if at > 0 and span[0] <= a < span[1]:
+            offset = at - span[0]
+            made.pointed.append((place - 1, COPYING, places(source[1], (a + offset, min(b, span[1]) + offset))))
 
 
 def _is_asked_for(s: Shape, text: str, task: str, language: str) -> bool:
@@ -114,34 +172,46 @@ def cells_of(box: Box, picture: Picture) -> list[int]:
     return [p for p, share in shares.items() if share >= max(shares.values()) / 3]
 
 
+def point_choice(made: Encoded, turn: Turn) -> None:
+    """What decides, at its first token, whether the answer that comes next is a call: the tool's definition, or none's.
+
+    Where no tool is called, the head looks at the conversation's first token.
+    """
+    began = len(made.ids)
+    source = _definition(made, turn.calls[0].name) if turn.calls else [0]
+    made.pointed.append((began - 1, MATCHING, source))
+    made.factors[began] = 4.0
+
+
+def _definition(made: Encoded, name: str) -> list[int]:
+    """The places of a tool's name and description."""
+    text, pieces = made.texts[0]
+    start = text.index(f'"name": {json.dumps(name, ensure_ascii=False)}')
+    return places(pieces, (start, text.index('"parameters"', start)))
+
+
 def point_call(made: Encoded) -> None:
     """Where the name, keys and values of the call that was added last are copied from."""
     text = made.texts[-1][0]
     call = json.loads(text)
     tools = made.texts[0]
+    made.point((0, text.index(call["name"])), MATCHING, _definition(made, call["name"]))
     asked = next(known for known in reversed(made.texts) if known[0].startswith("user\n"))
     start = tools[0].find(json.dumps(call["name"], ensure_ascii=False))
     properties = tools[0].find('"properties"', start)
-    _copied(made, _quoted(text, call["name"], 0), tools, _quoted(tools[0], call["name"], start))
+    _traced(made, _quoted(text, call["name"], 0), tools, _quoted(tools[0], call["name"], start)[0])
     at = text.index('"arguments"')
     for key, value in call["arguments"].items():
         span = _quoted(text, key, at)
-        _copied(made, span, tools, _quoted(tools[0], key, properties))
+        _traced(made, span, tools, _quoted(tools[0], key, properties)[0])
         written = value if isinstance(value, str) else json.dumps(value)
         at = text.find(written, span[1])
         found = [m.span() for m in re.finditer(rf"(?<!\w){re.escape(written)}(?!\w)", asked[0])]
         if at >= 0 and len(found) == 1:
-            _copied(made, (at, at + len(written)), asked, found[0])
+            _traced(made, (at, at + len(written)), asked, found[0][0])
         at = max(at, span[1])
 
 
 def _quoted(text: str, word: str, start: int) -> Span:
     at = text.find(f'"{word}"', max(0, start)) + 1
     return at, at + len(word)
-
-
-def _copied(made: Encoded, span: Span, source: Said, origin: Span) -> None:
-    """Note that the last text's tokens of `span` are those of `origin`, one by one, where they are."""
-    to, out_of = places(made.texts[-1][1], span), places(source[1], origin)
-    if len(to) == len(out_of) and origin[0] > 0:
-        made.pointed += [(place - 1, COPYING, [one]) for place, one in zip(to, out_of, strict=True)]

@@ -111,6 +111,11 @@ ONE_OF_TWO = {
     "en": ("What is in the {} image?", "What does the {} image show?", "What do you see in the {} image?", "What is in the {} picture?"),
     "pt": ("O que há na {} imagem?", "O que a {} imagem mostra?", "O que você vê na {} imagem?"),
 }
+SIDE_NAMES = {
+    "en": {"left": "left", "right": "right", "above": "above", "below": "below"},
+    "pt": {"left": "esquerda", "right": "direita", "above": "acima", "below": "abaixo"},
+}
+YES, NO = {"en": "yes", "pt": "sim"}, {"en": "no", "pt": "não"}
 ORDINALS = {"en": ("first", "second"), "pt": ("primeira", "segunda")}
 
 
@@ -170,18 +175,16 @@ def seen(scene: Scene, language: str) -> str:
     return ("I see " if language == "en" else "Vejo ") + listed([a_shape(s.kind, s.colour, language) for s in scene.shapes], language)
 
 
-def so(is_true: bool, language: str) -> str:
-    """How such an answer ends."""
-    return (", so yes." if is_true else ", so no.") if language == "en" else (", então sim." if is_true else ", então não.")
+def judged(asked: str, is_true: bool, language: str) -> str:
+    """How such an answer ends: what was asked about stands right before the verdict, and what it follows from not far away."""
+    return f"; {asked}: {YES[language] if is_true else NO[language]}."
 
 
 def count_all(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question:
     n = len(scene.shapes)
-    if language == "en":
-        said = f"{NUMBERS['en'][n]} shape{'s' * (n != 1)}"
-    else:
-        said = f"{('nenhuma', 'uma', 'duas', 'três', 'quatro')[n]} forma{'s' * (n > 1)}"
-    return pick(rng, COUNT_ALL, language, held_out), f"{seen(scene, language)}: {said}.", "count"
+    number = NUMBERS["en"][n] if language == "en" else ("nenhuma", "uma", "duas", "três", "quatro")[n]
+    said = f"{seen(scene, language)}; {'shapes' if language == 'en' else 'formas'}: {number}."
+    return pick(rng, COUNT_ALL, language, held_out), said, "count"
 
 
 def count_some(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question:
@@ -190,11 +193,10 @@ def count_some(rng: random.Random, scene: Scene, language: str, held_out: bool) 
     wording = pick(rng, COUNT_SOME, language, held_out)
     if language == "en":
         some = {"cross": "crosses"}.get(kind, kind + "s")
-        said = f"{NUMBERS['en'][n]} {kind if n == 1 else some}"
-        return wording.format(some=some), f"{seen(scene, language)}: {said}.", "count"
-    noun, f, some = KINDS_PT[kind]
+        return wording.format(some=some), f"{seen(scene, language)}; {some}: {NUMBERS['en'][n] if n else 'none'}.", "count"
+    _, f, some = KINDS_PT[kind]
     number = {0: "nenhuma" if f else "nenhum", 1: "uma" if f else "um", 2: "duas" if f else "dois"}.get(n) or NUMBERS["pt"][n]
-    said = f"{seen(scene, language)}: {number} {noun if n < 2 else some}."
+    said = f"{seen(scene, language)}; {some}: {number}."
     return wording.format(some=some, os="as" if f else "os", os2="as" if f else "os"), said, "count"
 
 
@@ -207,8 +209,9 @@ def is_there(rng: random.Random, scene: Scene, language: str, held_out: bool) ->
         kind, colour = (s.kind, rng.choice(COLOURS)) if rng.random() < 0.5 else (rng.choice(KINDS), s.colour)
     else:
         kind, colour = rng.choice(KINDS), rng.choice(COLOURS)
-    said = seen(scene, language) + so((kind, colour) in here, language)
-    return pick(rng, IS_THERE, language, held_out).format(a=a_shape(kind, colour, language)), said, "yes/no"
+    a = a_shape(kind, colour, language)
+    said = seen(scene, language) + judged(a, (kind, colour) in here, language)
+    return pick(rng, IS_THERE, language, held_out).format(a=a), said, "yes/no"
 
 
 def _side(a: Shape, b: Shape) -> str | None:
@@ -235,9 +238,10 @@ def relation(rng: random.Random, scene: Scene, language: str, held_out: bool) ->
         return f"Where is {the_a}?" if language == "en" else f"Onde está {the_a}?", said + ".", f"relation {side}"
     opposite = {"left": "right", "right": "left", "above": "below", "below": "above"}
     asked = side if rng.random() < 0.5 else opposite[side]
+    said += judged(SIDE_NAMES[language][asked], asked == side, language)
     if language == "en":
-        return f"Is {the_a} {SIDES['en'][asked]} {the_b}?", said + so(asked == side, language), f"relation {side}"
-    return f"{sentence(the_a)} está {SIDES['pt'][asked]}{the_b}?", said + so(asked == side, language), f"relation {side}"
+        return f"Is {the_a} {SIDES['en'][asked]} {the_b}?", said, f"relation {side}"
+    return f"{sentence(the_a)} está {SIDES['pt'][asked]}{the_b}?", said, f"relation {side}"
 
 
 def boxes(shapes: list[Shape], language: str) -> str:

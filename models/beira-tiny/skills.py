@@ -55,6 +55,8 @@ class Skill:
     parameters: tuple[Parameter, ...]
     english: tuple[str, ...]
     portuguese: tuple[str, ...]
+    is_odd: bool = False
+    """Only the description says what it does."""
 
 
 P = Parameter
@@ -167,7 +169,7 @@ def made_up(rng: random.Random) -> Skill:
     about = (f"{verb.capitalize()} a {noun}", f"{verb.capitalize()} the {noun}")
     english = rows("en", verb, rng.choice(("the", "my", "a")), ("Please {}.", "Can you {}?", "I want to {}.", "I need to {} now."))
     portuguese = rows("pt", verb_pt, rng.choice(("o", "a", "meu")), ("Por favor, {}.", "{} agora."))
-    return Skill(names, about, tuple(parameters), tuple(_upper(e) for e in english), tuple(_upper(e) for e in portuguese))
+    return Skill(names, about, tuple(parameters), tuple(_upper(e) for e in english), tuple(_upper(e) for e in portuguese), is_odd=r >= 0.6)
 
 
 def _upper(text: str) -> str:

@@ -28,12 +28,13 @@ import batches
 from batches import Batch, Pictures
 from encoding import Encoder
 from muon import Muon
-from network import COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, POINTED_LAYER, TOLD_LAYER, Network, Shape
+from network import COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, POINTED_LAYERS, TOLD_LAYER, Network, Shape, waves
+from scenes import CELL
 
 MIX = (("seeing", 10), ("seeing", 10), ("seeing", 10), ("calling", 5), ("calling", 5), ("saying", 8), ("reading", 250), ("reading", 250))
 """One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers; "reading" is the tower
 alone, on so many tokens of pages."""
-SHARES = {"seen": 0.15, "told": 0.05, "placed": 0.15, "measured": 0.15, "side": 0.1, "boxed": 0.15, "pointed": 0.2, "reading": 0.15}
+SHARES = {"seen": 0.15, "told": 0.05, "placed": 0.15, "measured": 0.15, "side": 0.1, "boxed": 0.15, "waved": 0.3, "pointed": 0.5, "reading": 0.15}
 """Of the aids' losses beside the answers'."""
 LOOKS = 3
 """Batches of pictures a step of the tower alone."""
@@ -128,6 +129,11 @@ def placed_loss(said: Tensor, p: Pictures) -> Tensor:
     return loss + (said[..., 4:] - torch.from_numpy(p.placed))[has].abs().mean() if has.any() else loss
 
 
+def waved_loss(said: Tensor, boxes: Tensor, has: Tensor) -> Tensor:
+    """Of a head asked for the waves of boxes, given in tokens, where there are any; 1 for one that knows nothing."""
+    return 2 * (said[has] - waves(boxes[has] * CELL)).square().mean() if has.any() else said.sum() * 0
+
+
 def look_loss(net: Network, p: Pictures) -> dict[str, Tensor]:
     _, merged = net.vision(batches.normalised(p.patches), p.columns, p.rows)
     return {"seen": seen_loss(net.aids["seen"](merged), p)}
@@ -146,22 +152,26 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
     flat = None if rows is None else rows.reshape(-1, net.s.hidden)
     asked = None if batch.pointed is None else torch.from_numpy(batch.pointed)
     out, tapped, attention = net.hidden(tokens, torch.from_numpy(batch.positions), flat, at, asked)
-    if attention is not None:
+    if attention and asked is not None:
         sources = torch.from_numpy(batch.sources)
-        losses["pointed"] = -attention.masked_fill(~sources, -torch.inf).logsumexp(-1).mean()
+        w = weights[asked[:, 0], asked[:, 1]]  # of the token that comes next
+        losses["pointed"] = -sum((a.masked_fill(~sources, -torch.inf).logsumexp(-1) * w).sum() for a in attention) / (len(attention) * w.sum())
     if rows is not None:
         told = tapped[TOLD_LAYER].reshape(-1, net.s.hidden)[at].view(rows.shape)
         losses["told"] = seen_loss(net.aids["told"](told), p)
         losses["placed"] = placed_loss(net.aids["placed"](told), p)
+        losses["waved"] = waved_loss(net.aids["told waves"](F.rms_norm(told, told.shape[-1:])), torch.from_numpy(p.placed), torch.from_numpy(p.has_shape))
         for name, noted in (("measured", batch.measured), ("side", batch.sides)):
             if noted is not None and len(noted):
                 place, truth = torch.from_numpy(noted).unbind(1)
-                pointed = tapped[POINTED_LAYER].reshape(-1, net.s.hidden)[place]
+                pointed = tapped[POINTED_LAYERS[-1]].reshape(-1, net.s.hidden)[place]
                 losses[name] = F.cross_entropy(net.aids[name](F.rms_norm(pointed, pointed.shape[-1:])), truth)
         if batch.boxed is not None and len(batch.boxed):
             noted = torch.from_numpy(batch.boxed)
-            pointed = tapped[POINTED_LAYER].reshape(-1, net.s.hidden)[noted[:, 0].long()]
+            pointed = tapped[POINTED_LAYERS[-1]].reshape(-1, net.s.hidden)[noted[:, 0].long()]
             losses["boxed"] = (net.aids["boxed"](pointed) - noted[:, 1:]).abs().mean()
+            said = net.aids["boxed waves"](F.rms_norm(pointed, pointed.shape[-1:]))
+            losses["waved"] = losses["waved"] + waved_loss(said, noted[:, 1:], torch.ones(len(noted), dtype=torch.bool))
     kept = weights > 0
     logits = net.logits(out[:, :-1][kept])
     each = F.cross_entropy(logits, tokens[:, 1:][kept], reduction="none")

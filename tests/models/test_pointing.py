@@ -15,8 +15,21 @@ if not (RECIPE / "pointing.py").is_file():
     pytest.skip("the recipe is not in this copy of the project", allow_module_level=True)
 
 import data
-from chats import Chat, parts
-from pointing import BESIDE, COPYING, LOOKING, Encoded, cells_of, point_call, point_shapes
+from chats import Call, Chat, Turn, parts
+from pointing import (
+    BESIDE,
+    COPYING,
+    LOOKING,
+    MATCHING,
+    MEASURING,
+    Encoded,
+    cells_of,
+    point_call,
+    point_choice,
+    point_shapes,
+    point_verdict,
+    point_words,
+)
 from scenes import Scene, Shape
 
 RED = Shape("circle", "red", (0, 0, 27, 27))
@@ -78,6 +91,7 @@ def test_coordinates_point_to_the_shape_that_they_bound() -> None:
     made = said(json.dumps([{"bbox_2d": list(BLUE.box), "label": "blue square"}]), PICTURE)
     point_shapes(made, chat, "ground")
     assert looked_at(made, LOOKING) == {"84, 0, 111, 55]": [6, 10], "blue square": [6, 10]}
+    assert looked_at(made, MEASURING) == {"84, 0, 111, 55]": [6, 10]}
 
 
 def test_a_direction_points_to_both() -> None:
@@ -85,8 +99,58 @@ def test_a_direction_points_to_both() -> None:
     chat.ask(scene(RED, BLUE), "Where is the red circle?")
     made = said("The red circle is to the left of the blue square.", PICTURE)
     point_shapes(made, chat, "relation left")
-    assert looked_at(made, BESIDE) == {" is to the left of the ": [6, 10]}
-    assert looked_at(made, LOOKING)["red circle is to the left of the "] == [3]
+    assert looked_at(made, BESIDE) == {" is to the left of": [6, 10]}
+    assert looked_at(made, LOOKING) == {"red circle is to the left of": [3], "blue square": [6, 10]}
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "verdict", "sources"),
+    [
+        ("I see a red circle and a blue square; a blue square: yes.", "en", "yes", ["blue square"]),
+        ("I see a red circle and a blue square; a blue circle: no.", "en", "no", []),
+        ("I see a star, a red circle and a green star; stars: two.", "en", "two", ["star", "star"]),
+        ("Vejo um coração azul; corações: um.", "pt", "um", ["coração"]),
+        ("Vejo um coração azul e uma cruz preta; formas: duas.", "pt", "duas", ["coração", "cruz"]),
+        ("The red circle is to the left of the blue square; left: yes.", "en", "yes", ["left"]),
+        ("The red circle is to the left of the blue square; above: no.", "en", "no", []),
+    ],
+)
+def test_a_verdict_points_to_what_it_follows_from(text: str, language: str, verdict: str, sources: list[str]) -> None:
+    made = said(text)
+    point_verdict(made, language)
+    start = made.texts[-1][1][0][0]
+    wanted, at = [], 0
+    for word in sources:
+        at = text.index(word, at)
+        wanted += range(start + at, start + at + len(word))
+        at += len(word)
+    assert {k: sorted(v) for k, v in looked_at(made, MATCHING).items()} == {f": {verdict}": wanted or [start]}
+    assert "".join(chr(made.ids[place]) for place in sorted(made.factors)) == f" {verdict}"
+
+
+def test_a_sentence_without_a_verdict_points_nowhere() -> None:
+    made = said("The red circle is to the left of the blue square.")
+    point_verdict(made, "en")
+    assert not made.pointed
+    assert not made.factors
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "source"),
+    [
+        ("user\nRepeat: Lisbon, dear", "Lisbon, dear", "Lisbon, dear"),
+        ("user\nSpell the word cat.", "c-a-t", "cat"),
+        ("user\nOdd words. The code is K9z. More. What is the code?", "The code is K9z.", "The code is K9z."),
+        ("user\nWhat is the capital of Spain?", "The capital of Spain is Madrid.", ""),
+    ],
+)
+def test_words_point_to_where_they_stand_in_the_question(asked: str, text: str, source: str) -> None:
+    made = said(asked)
+    made.add(text, [(ord(c), (i, i + 1)) for i, c in enumerate(text)], 1.0)
+    point_words(made)
+    assert all(len(places) == 1 and head == COPYING for _, head, places in made.pointed)
+    assert [chr(made.ids[places[0]]) for _, _, places in made.pointed] == list(source)
+    assert [chr(made.ids[place + 1]) for place, _, _ in made.pointed] == list(source)
 
 
 @pytest.mark.parametrize(
@@ -119,9 +183,27 @@ def test_what_a_call_copies_points_to_the_same_characters() -> None:
                 made.add(part.text, [(ord(c), (k, k + 1)) for k, c in enumerate(part.text)], 0.0)
                 if part.text.startswith('\n{"name": "') and "arguments" in part.text and part.text.endswith("}\n"):
                     point_call(made)
-        for place, head, (source,) in made.pointed:
+        for place, head, source in made.pointed:
+            if head == MATCHING:
+                assert "".join(chr(made.ids[s]) for s in source).startswith('"name": "')
+                continue
             assert head == COPYING
-            assert source < place
-            assert made.ids[place + 1] == made.ids[source]
-        copied += len(made.pointed)
+            assert source[0] < place
+            assert [made.ids[place + 1]] == [made.ids[s] for s in source]
+            copied += 1
     assert copied > 500
+
+
+def test_the_choice_of_a_tool_points_to_its_definition_and_none_to_the_beginning() -> None:
+    told = (("clock", "The time"), ("play", "A song"))
+    tools = "".join(f'{{"name": "{name}", "description": "{about}", "parameters": {{}}}}\n' for name, about in told)
+    made = said("")
+    made.texts = [(tools, [(i, (i, i + 1)) for i in range(len(tools))])]
+    made.ids += [0] * (200 - len(made.ids))
+    point_choice(made, Turn("assistant", (), [Call("play", {"song": "x"}), Call("clock", {})]))
+    point_choice(made, Turn("assistant", ("I don't know.",), task="no call"))
+    (_, _, called), (_, _, nothing) = made.pointed
+    assert [(place, head) for place, head, _ in made.pointed] == [(199, MATCHING)] * 2
+    assert "".join(tools[i] for i in called) == '"name": "play", "description": "A song", '
+    assert nothing == [0]
+    assert made.factors.keys() == {200}

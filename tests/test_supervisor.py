@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import signal
 import subprocess
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 
 from tests.node import ROOT, Node, children, is_alive, project, running, until
 
@@ -160,6 +163,25 @@ def test_a_wedged_engine_is_reported_and_replaced(tmp_path: Path) -> None:
         except httpx.TransportError:  # or cut
             pass
         next_host(node, host)
+        assert "the host gave up a wedged engine; starting another" in node.log
+        assert node.get("/hello").text == "hello"
+
+
+def test_an_image_that_does_not_end_is_a_wedged_engine_too(tmp_path: Path) -> None:
+    toml = "[engine]\nimage_s = 0.005"  # an ordinary image takes longer
+    picture = io.BytesIO()
+    Image.new("RGB", (448, 448), "red").save(picture, "PNG")
+    url = "data:image/png;base64," + base64.b64encode(picture.getvalue()).decode()
+    content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "What is it?"}]
+    with running(project(tmp_path, toml=toml, hello=FUNCTIONS["hello"]), command="serve") as node:
+        host = host_of(node)
+        try:
+            body = {"model": "beira-tiny", "max_tokens": 1, "messages": [{"role": "user", "content": content}]}
+            assert node.post("/v1/chat/completions", json=body).status_code in (500, 503)
+        except httpx.TransportError:  # or cut
+            pass
+        next_host(node, host)
+        assert "has been at one image for" in node.log
         assert "the host gave up a wedged engine; starting another" in node.log
         assert node.get("/hello").text == "hello"
 

@@ -34,10 +34,14 @@ BLOCK = 256
 SUFFIX = ".optimized.gguf"
 MIXES: tuple[Mapping[str, str], ...] = (
     {"ffn": "Q4_K", "attn": "Q4_K", "mm": "Q8_0"},
+    {"ffn": "Q4_K", "attn": "Q6_K", "mm": "Q6_K"},
     {"ffn": "Q4_K", "attn": "Q8_0", "mm": "Q8_0"},
+    {"ffn": "Q6_K", "attn": "Q6_K", "mm": "Q6_K"},
     {"ffn": "Q8_0", "attn": "Q8_0", "mm": "Q8_0"},
 )
-"""What the feed-forward's, the attention's and the merger's matrices become: the fastest first, the finest last."""
+"""What the feed-forward's, the attention's and the merger's matrices become: the coarsest first, the finest last. Which
+is fast depends on the CPU: with AVX-512 VNNI llama.cpp has tiles for k-quants, whatever their bits, and none for Q8_0,
+whose rows take three times as long there."""
 FINER = {"Q4_K": "Q8_0", "Q5_K": "Q8_0", "Q6_K": "Q8_0", "Q8_0": "F16"}
 """What a type gives way to where a row is no multiple of its block."""
 _DIGEST, _SIZE, _TIME = "beira.source.sha256", "beira.source.size", "beira.source.mtime_ns"

@@ -57,14 +57,13 @@ class Pace:
         beside `streams`."""
         few, many = self._row(threads)
         if not streams:
-            most = 0 if many is None else int(LONGEST_ALONE / many) // FIRST_SLICE * FIRST_SLICE
-            return min(max(most, FIRST_SLICE), self.batch)
+            rows = 0 if many is None else _equal(pending, LONGEST_ALONE / many)
+            return min(max(rows, FIRST_SLICE), self.batch)
         step = self._step(threads, streams)
         if few is None or many is None or step is None:
             return _whole(streams, SMALLEST)
         if behind > 1 and pending * many <= LITTLE:
-            # in steps of one length: what long ones left over would be computed in many short ones
-            rows = ceil(pending / ceil(pending * many / LONGEST))
+            rows = _equal(pending, LONGEST / many)
             return min(rows + filling(streams + rows), self.batch)
         seconds = min(SHARE * step * max(1, behind), LONGEST)
         rows = int(seconds / few)
@@ -87,6 +86,12 @@ class Pace:
         if not known:
             return None
         return self._steps[threads, min(known, key=lambda n: abs(n - streams))]
+
+
+def _equal(pending: int, most: float) -> int:
+    """Rows of a step where all have one length, `most` at most: a short one for what long ones left over would cost
+    more a row, and beside streams it would become many."""
+    return ceil(pending / max(1, ceil(pending / most)))
 
 
 def filling(rows: int) -> int:

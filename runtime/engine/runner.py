@@ -53,6 +53,7 @@ class Runner:
         self._images = images
         self._speculator = speculator
         self._cells, self._max_sequences = cells, max_sequences
+        self._rows = rows
         self.cache, self.scheduler = self._new_books()
         self.faults = 0
         """How often the books and llama.cpp's memory disagreed."""
@@ -63,7 +64,6 @@ class Runner:
         self._context = context
         self._decode = decode
         self._threads = threads
-        self._rows = rows
         self._batch = TextBatch(BATCH)
         self._requests: dict[Request, None] = {}
         self._pieces: dict[int, bytes] = {}
@@ -160,7 +160,12 @@ class Runner:
         slots = self._max_sequences + 1
         cache = Cache(self._cells, slots=slots, residents=min(RESIDENTS, MAX_SEQUENCE_IDS - slots))
         scheduler = Scheduler(
-            cache, self._images, max_sequences=self._max_sequences, batch=BATCH, drafts=self._speculator
+            cache,
+            self._images,
+            max_sequences=self._max_sequences,
+            batch=BATCH,
+            drafts=self._speculator,
+            joins=self._rows is not None,
         )
         return cache, scheduler
 
@@ -189,15 +194,21 @@ class Runner:
 
     def _with_image(self, step: Step) -> tuple[EmbeddingBatch, list[int]]:
         assert step.image is not None
-        batch, ends = EmbeddingBatch(), []
-        for p in step.text:
+        batch, ends = EmbeddingBatch(), list[int]()
+
+        def add_text(p: Slice) -> None:
             assert self._rows is not None
             rows, position = self._rows.of(p.tokens), p.sequence.prompt.position(p.start)
             ends.append(batch.add_text(p.sequence.slot, rows, position, outputs=p.outputs))
+
+        for piece in step.text:
+            add_text(piece)
         p, span = step.image
         start = p.start - span.start
         rows = p.sequence.embeddings[span.image.key][start : start + p.end - p.start]
         ends.append(batch.add_image(p.sequence.slot, rows, span.shape, start, span.position, outputs=p.outputs))
+        if step.after is not None:
+            add_text(step.after)
         return batch, ends
 
     def _compute(self, batch: TextBatch | EmbeddingBatch, pieces: tuple[Slice, ...]) -> bool:
@@ -215,7 +226,7 @@ class Runner:
             for piece in pieces:
                 self.scheduler.computed(piece)
             return True
-        for piece in pieces:
+        for piece in reversed(pieces):
             self.scheduler.undo(piece)
         if result == ABORTED:
             return False

@@ -1,7 +1,8 @@
 """Who computes what in the next step: admission, fairness, cells, preemption. Never sees a tensor.
 
 A step computes at most one batch: every decoding sequence first, then a slice of waiting prompts, of which one may be
-a slice of image embeddings. Decoding is prefill of one token: each sequence has tokens and a count of those computed.
+a slice of image embeddings, with the text around it. Decoding is prefill of one token: each sequence has tokens and a
+count of those computed.
 """
 
 from __future__ import annotations
@@ -81,10 +82,15 @@ class Step:
 
     text: tuple[Slice, ...] = ()
     image: tuple[Slice, ImageSpan] | None = None
+    after: Slice | None = None
+    """The text that follows the image."""
 
     @property
     def pieces(self) -> tuple[Slice, ...]:
-        return self.text if self.image is None else (*self.text, self.image[0])
+        """In the order in which they are computed: of a sequence's own, the first first."""
+        if self.image is None:
+            return self.text
+        return (*self.text, self.image[0]) if self.after is None else (*self.text, self.image[0], self.after)
 
     @property
     def is_empty(self) -> bool:
@@ -131,8 +137,16 @@ class Scheduler:
     """Owned by the engine's thread."""
 
     def __init__(
-        self, cache: Cache, images: Images, *, max_sequences: int, batch: int, drafts: Drafts | None = None
+        self,
+        cache: Cache,
+        images: Images,
+        *,
+        max_sequences: int,
+        batch: int,
+        drafts: Drafts | None = None,
+        joins: bool = True,
     ) -> None:
+        """`joins`: a sequence's image and the text around it may be in one step."""
         self.cache = cache
         self.running: list[Sequence] = []
         self.waiting = _Waiting()
@@ -141,6 +155,7 @@ class Scheduler:
         self._drafts = drafts
         self._max_sequences = max_sequences
         self._batch = batch
+        self._joins = joins
 
     @property
     def is_idle(self) -> bool:
@@ -178,29 +193,45 @@ class Scheduler:
         self._make_room()
         text = [_slice(s, len(s.tokens)) for s in self.running if _is_decoding(s)]
         image: tuple[Slice, ImageSpan] | None = None
+        after: Slice | None = None
         planned = n_decoding = len(text)
-        budget = min(budget, self._batch - planned)
+        left = budget = min(budget, self._batch - planned)
         waiting = [s for s in self.running if not _is_decoding(s) and not s.is_blocked()]
-        most = budget - budget // 2 if len({s.pending_image() is None for s in waiting}) == 2 else budget
-        left_image, left_text = most, budget
+        half = budget - budget // 2 if len({s.pending_image() is None for s in waiting}) == 2 else budget
         for sequence in sorted(waiting, key=lambda s: (s.pending_image() is None, s.arrival)):
-            span = sequence.pending_image()
-            if span and image:
-                continue
-            end, left = (_run_end(sequence), left_text) if span is None else (span.end, left_image)
-            n = self._grant(min(end - sequence.n_computed, left), planned)
-            if n <= 0:
-                continue
-            planned += n
-            left_text -= n
-            piece = _slice(sequence, sequence.n_computed + n)
-            if span is None:
-                text.append(piece)
-            else:
-                image = piece, span
+            begins_with_image = sequence.pending_image() is not None
+            for piece, span in self._next(sequence, half if begins_with_image else left, planned, image is None):
+                n = piece.end - piece.start
+                planned += n
+                left -= n
+                if span is not None:
+                    image = piece, span
+                elif image is not None and image[0].sequence is sequence:
+                    after = piece
+                else:
+                    text.append(piece)
         if planned and planned == n_decoding and self._drafts is not None:
             text = self._with_drafts(text, self._drafts)
-        return Step(tuple(text), image)
+        return Step(tuple(text), image, after)
+
+    def _next(
+        self, sequence: Sequence, most: int, planned: int, takes_image: bool
+    ) -> Iterator[tuple[Slice, ImageSpan | None]]:
+        """The sequence's next `most` tokens, run by run (one at least, an image at most), as cells are granted."""
+        start, is_last = sequence.n_computed, False
+        while most > 0 and not is_last:
+            span = sequence.prompt.image_at(start)
+            if span is not None and (not takes_image or span.image.key not in sequence.embeddings):
+                return
+            end = span.end if span is not None else _run_end(sequence, start)
+            n = self._grant(min(end - start, most), planned)
+            if n <= 0:
+                return
+            piece = Slice(sequence, start, start + n, samples=start + n == len(sequence.tokens))
+            yield piece, span
+            takes_image = takes_image and span is None
+            is_last = not self._joins or piece.samples or start + n < end
+            start, most, planned = start + n, most - n, planned + n
 
     def computed(self, piece: Slice) -> None:
         """The slice is in llama.cpp's cache."""
@@ -221,8 +252,9 @@ class Scheduler:
             sequence.n_computed = n
 
     def undo(self, piece: Slice) -> None:
-        """The slice was not computed. llama.cpp may have dropped more than it: an image begins anew, as all its
-        cells share a position; what remains of a run of text is dropped too."""
+        """The slice was not computed; of several of one sequence, tell the last one first. llama.cpp may have dropped
+        more than it: an image begins anew, as all its cells share a position; what remains of a run of text is dropped
+        too."""
         sequence = piece.sequence
         n = sequence.prompt.edge(piece.start)
         self.cache.truncate(sequence.slot, n, sequence.prompt.position(n))
@@ -346,9 +378,9 @@ def _slice(sequence: Sequence, end: int) -> Slice:
     return Slice(sequence, sequence.n_computed, end, samples=end == len(sequence.tokens))
 
 
-def _run_end(sequence: Sequence) -> int:
-    """Where the run of text that comes next ends: at an image, or with the last token."""
-    end = sequence.prompt.text_end(sequence.n_computed)
+def _run_end(sequence: Sequence, start: int) -> int:
+    """Where the run of text from `start` ends: at an image, or with the last token."""
+    end = sequence.prompt.text_end(start)
     return len(sequence.tokens) if end >= sequence.n_prompt else end
 
 

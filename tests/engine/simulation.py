@@ -156,8 +156,11 @@ class Node:
         assert load.streams + load.behind <= len(self.scheduler.running)
         step = self.scheduler.schedule(budget)
         assert len(self.scheduler.running) <= self.max_sequences
-        sequences = [piece.sequence for piece in step.pieces]
-        assert len({id(s) for s in sequences}) == len(sequences), "a sequence twice in one step"
+        ends: dict[int, int] = {}
+        for piece in step.pieces:
+            end = ends.get(id(piece.sequence), piece.sequence.n_computed)
+            assert piece.start == end, "a sequence's pieces do not follow each other"
+            ends[id(piece.sequence)] = piece.end
         prefill = sum(p.end - p.start for p in step.pieces if not p.is_decoding)
         assert prefill <= budget, "a slice is longer than allowed"
         self._compute(list(step.pieces), fail)
@@ -185,7 +188,7 @@ class Node:
     def _compute(self, pieces: list[Slice], fail: bool) -> None:
         self.memory.apply(self.cache)
         if fail:
-            for piece in pieces:
+            for piece in reversed(pieces):
                 self.memory.forget(piece)
                 self.scheduler.undo(piece)
             return

@@ -38,12 +38,13 @@ def test_few_rows_are_measured_apart_from_many() -> None:
     assert pace.budget(2, 1, 4, 900) == 15
     pace.measured(2, 1, 3, STEP + 3 * ROW)
     assert pace.budget(2, 1, 1, 900) == 7, "until it is measured"
-    assert pace.budget(2, 0, 1, 900) == 384
+    assert pace.budget(2, 0, 1, 900) == 300
     assert pace.budget(2, 1, 4, 900) == 27
 
 
 def test_alone_a_slice_may_take_long() -> None:
-    assert measured().budget(2, 0, 1, 900) == 384
+    assert measured().budget(2, 0, 1, 900) == 300, "in three of one length, not in two of 400 and one of 100"
+    assert measured().budget(2, 0, 1, 276) == 276
 
 
 def test_who_waits_counts() -> None:

@@ -135,11 +135,35 @@ def test_a_failed_slice_of_an_image_begins_it_anew() -> None:
     node = Node(cells=100)
     (s,) = node.submit([1, ("cat", 12), 2])
     node.deliver("cat")
-    node.step()
+    node.step(budget=2)
+    assert s.n_computed == 2
     node.step(budget=5)
-    assert s.n_computed == 6
+    assert s.n_computed == 7
     node.step(budget=5, fail=True)
     assert s.n_computed == 1
+    node.drain()
+
+
+def test_an_image_and_the_text_around_it_are_one_step() -> None:
+    node = Node(cells=100)
+    (s,) = node.submit([1, 2, ("cat", 3), 4, 5, ("dog", 3), 6])
+    node.deliver("cat")
+    node.deliver("dog")
+    step = node.step(budget=16, fail=True)
+    assert [(p.start, p.end) for p in step.pieces] == [(0, 2), (2, 5), (5, 7)], "an image a step"
+    assert s.n_computed == 0
+    node.step(budget=16)
+    step = node.step(budget=16)
+    assert [(p.start, p.end, p.samples) for p in step.pieces] == [(7, 10, False), (10, 11, True)]
+    node.drain()
+
+
+def test_an_image_that_is_not_ready_is_left_for_later() -> None:
+    node = Node(cells=100)
+    (s,) = node.submit([1, ("cat", 3), 2, ("dog", 3), 3])
+    node.deliver("cat")
+    node.step(budget=16)
+    assert s.n_computed == 5
     node.drain()
 
 

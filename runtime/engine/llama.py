@@ -201,6 +201,7 @@ class Context:
         self.model = model
         self.cells: int = c.llama_n_ctx(self.pointer)
         self._memory = c.llama_get_memory(self.pointer)
+        self._row = ctypes.c_float * model.n_vocab
         self.threads = threads
 
     def set_threads(self, threads: int) -> None:
@@ -216,7 +217,7 @@ class Context:
         row = c.llama_get_logits_ith(self.pointer, index)
         if not row:
             raise EngineError(f"no logits for entry {index} of the batch")
-        return np.ctypeslib.as_array(row, (self.model.n_vocab,))
+        return np.frombuffer(memoryview(self._row.from_address(ctypes.addressof(row.contents))), dtype=np.float32)
 
     def copy(self, source: int, target: int, end: int) -> None:
         """Cells of `source` below position `end` (all for -1) belong to `target` too; nothing is copied."""
@@ -248,6 +249,8 @@ class TextBatch:
         self._positions = (c.llama_pos * capacity)()
         self._ids = (c.llama_seq_id * capacity)()
         self._outputs = (ctypes.c_byte * capacity)()
+        # a view: `ctypes.memset` would hand the GIL, a moment before `decode`, to whoever was told of the last tokens
+        self._is_output = np.frombuffer(memoryview(self._outputs), dtype=np.int8)
         self.struct = _batch(capacity, self._positions, self._ids, self._outputs)
         self.struct.token = self._tokens
         self.clear()
@@ -264,8 +267,8 @@ class TextBatch:
         self._tokens[start:end] = tokens
         self._positions[start:end] = range(position, position + n)
         self._ids[start:end] = [sequence] * n
-        ctypes.memset(ctypes.byref(self._outputs, start), 0, n)
-        ctypes.memset(ctypes.byref(self._outputs, end - outputs), 1, outputs)
+        self._is_output[start : end - outputs] = 0
+        self._is_output[end - outputs : end] = 1
         self.struct.n_tokens = end
         return int(end)
 

@@ -17,9 +17,10 @@ from runtime.engine.loading import BATCH
 from runtime.engine.pace import Pace, filling
 from runtime.engine.request import Failed, Finished, FinishReason, Piece, Started
 from runtime.engine.sampling import Sampled, Sampler, seed_of, temperature_of
-from runtime.engine.scheduler import Images, Scheduler, Slice, Step
+from runtime.engine.scheduler import Images, Scheduler
 from runtime.engine.sequence import Request, Sequence
 from runtime.engine.speculation import Speculator
+from runtime.engine.step import Slice, Step
 from runtime.engine.token_rows import TokenRows
 from runtime.errors import AIError, EngineError
 

@@ -7,16 +7,17 @@ count of those computed.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from collections.abc import Sequence as Items
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from runtime.engine.cache import Cache, Match
 from runtime.engine.request import Image
 from runtime.engine.reuse import common_prefix
 from runtime.engine.sequence import ImageSpan, Sequence
+from runtime.engine.step import Load, Slice, Step
+from runtime.engine.waiting import Waiting
 
 WORTH_WAITING = 8
 """Tokens that another sequence is about to compute, for which a request with the same prefix waits."""
@@ -41,98 +42,6 @@ class Drafts(Protocol):
         """A draft for each of the decoding sequences: most often an empty one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """Tokens `start` … `end` of a sequence, of which the last ones are a `draft`: guesses at what comes after those it
-    has. `samples`: it has no more, the next token follows from them."""
-
-    sequence: Sequence
-    start: int
-    end: int
-    samples: bool
-    draft: tuple[int, ...] = ()
-
-    @property
-    def tokens(self) -> list[int]:
-        return [*self.sequence.tokens[self.start : self.end], *self.draft]
-
-    @property
-    def outputs(self) -> int:
-        """Entries of it, the last ones, whose logits are needed."""
-        return len(self.draft) + self.samples
-
-    @property
-    def is_decoding(self) -> bool:
-        """One token, and guesses at those after it."""
-        return self.samples and self.end - self.start == 1 + len(self.draft)
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """`streams` decode, `behind` wait for their first token, with `pending` tokens to compute in all."""
-
-    streams: int
-    behind: int
-    pending: int
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What the engine does next; nothing: it may sleep until a message comes."""
-
-    text: tuple[Slice, ...] = ()
-    image: tuple[Slice, ImageSpan] | None = None
-    after: Slice | None = None
-    """The text that follows the image."""
-
-    @property
-    def pieces(self) -> tuple[Slice, ...]:
-        """In the order in which they are computed: of a sequence's own, the first first."""
-        if self.image is None:
-            return self.text
-        return (*self.text, self.image[0]) if self.after is None else (*self.text, self.image[0], self.after)
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.text and self.image is None
-
-
-@dataclass(eq=False, slots=True)
-class _Waiting:
-    """Sequences that wait: the preempted first, then callers in turn, each one's own in their order."""
-
-    preempted: list[Sequence] = field(default_factory=list)
-    callers: dict[str, deque[Sequence]] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.preempted) + sum(map(len, self.callers.values()))
-
-    def __iter__(self) -> Iterator[Sequence]:
-        yield from sorted(self.preempted, key=lambda s: s.arrival)
-        queues = [list(queue) for queue in self.callers.values()]
-        for depth in range(max(map(len, queues), default=0)):
-            yield from (queue[depth] for queue in queues if depth < len(queue))
-
-    def add(self, sequence: Sequence) -> None:
-        self.callers.setdefault(sequence.request.caller, deque()).append(sequence)
-
-    def remove(self, sequence: Sequence, *, turn: bool = False) -> bool:
-        """`turn`: its caller has been served, and is the last one in the next round."""
-        if sequence in self.preempted:
-            self.preempted.remove(sequence)
-            return True
-        caller = sequence.request.caller
-        queue = self.callers.get(caller, deque())
-        if sequence not in queue:
-            return False
-        queue.remove(sequence)
-        if turn or not queue:
-            del self.callers[caller]
-        if turn and queue:
-            self.callers[caller] = queue
-        return True
-
-
 class Scheduler:
     """Owned by the engine's thread."""
 
@@ -149,7 +58,7 @@ class Scheduler:
         """`joins`: a sequence's image and the text around it may be in one step."""
         self.cache = cache
         self.running: list[Sequence] = []
-        self.waiting = _Waiting()
+        self.waiting = Waiting()
         self.preemptions = 0
         self._images = images
         self._drafts = drafts

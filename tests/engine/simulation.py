@@ -8,8 +8,9 @@ from typing import Any
 
 from runtime.engine.cache import Cache, Share
 from runtime.engine.request import Image, SamplingParams
-from runtime.engine.scheduler import Scheduler, Slice, Step
+from runtime.engine.scheduler import Scheduler
 from runtime.engine.sequence import ImageShape, PromptBuilder, Request, Sequence
+from runtime.engine.step import Slice, Step
 
 PART = int | tuple[str, int]
 """A token, or an image: its key and its number of tokens."""

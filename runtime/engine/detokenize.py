@@ -23,6 +23,7 @@ class Detokenizer:
 
     def __init__(self, stops: tuple[str, ...] = ()) -> None:
         self._stops = tuple(s for s in stops if s)
+        self._longest = max(map(len, self._stops), default=0)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
         self._shown = 0
@@ -43,6 +44,8 @@ class Detokenizer:
         return self._release(final=True)
 
     def _release(self, *, final: bool) -> Emission:
+        if not self._stops:
+            return self._show(len(self._held), final=final)
         match = self._first_stop()
         if match is not None:
             start, stop = match
@@ -52,6 +55,8 @@ class Detokenizer:
     def _show(self, n: int, *, final: bool, stop: str | None = None) -> Emission:
         text, self._held = self._held[:n], "" if stop is not None else self._held[n:]
         self._shown += n
+        if not self._logprobs:
+            return Emission(text, (), stop)
         logprobs = []
         # a token goes with its first shown character; the last ones, with nothing to wait for, go at the end
         while self._logprobs and (self._logprobs[0][0] < self._shown or (final and stop is None)):
@@ -68,8 +73,7 @@ class Detokenizer:
 
     def _safe(self) -> int:
         """How many held characters cannot be the beginning of a stop string."""
-        longest = max((len(stop) for stop in self._stops), default=1) - 1
-        for start in range(max(0, len(self._held) - longest), len(self._held)):
+        for start in range(max(0, len(self._held) - self._longest + 1), len(self._held)):
             tail = self._held[start:]
             if any(stop.startswith(tail) for stop in self._stops):
                 return start

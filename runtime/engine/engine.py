@@ -257,7 +257,6 @@ class Engine:
     def _work(self) -> None:
         try:
             while not self._is_closing:
-                self._wake.clear()
                 self._step_began = time.monotonic()
                 try:
                     while self._inbox:
@@ -272,6 +271,7 @@ class Engine:
                 if is_idle and not self._is_closing:
                     self._step_began = None
                     self._wake.wait()
+                    self._wake.clear()  # before the inbox is read: what comes from now on wakes again
         finally:
             self._end()
 

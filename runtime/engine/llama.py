@@ -249,8 +249,6 @@ class TextBatch:
         self._positions = (c.llama_pos * capacity)()
         self._ids = (c.llama_seq_id * capacity)()
         self._outputs = (ctypes.c_byte * capacity)()
-        # a view: `ctypes.memset` would hand the GIL, a moment before `decode`, to whoever was told of the last tokens
-        self._is_output = np.frombuffer(memoryview(self._outputs), dtype=np.int8)
         self.struct = _batch(capacity, self._positions, self._ids, self._outputs)
         self.struct.token = self._tokens
         self.clear()
@@ -267,8 +265,8 @@ class TextBatch:
         self._tokens[start:end] = tokens
         self._positions[start:end] = range(position, position + n)
         self._ids[start:end] = [sequence] * n
-        self._is_output[start : end - outputs] = 0
-        self._is_output[end - outputs : end] = 1
+        # `ctypes.memset` would hand the GIL, a moment before `decode`, to whoever was told of the last tokens
+        self._outputs[start:end] = [*bytes(n - outputs), *b"\1" * outputs]
         self.struct.n_tokens = end
         return int(end)
 

@@ -125,7 +125,9 @@ class Runner:
         """False: there is nothing to do until a message comes."""
         self._context.set_threads(self._threads())
         load = self.scheduler.load()
-        budget = self._pace.budget(self._context.threads, load.streams, load.behind, load.pending)
+        budget = 0
+        if load.behind:
+            budget = self._pace.budget(self._context.threads, load.streams, load.behind, load.pending)
         step = self.scheduler.schedule(budget)
         if step.is_empty:
             return False
@@ -214,8 +216,9 @@ class Runner:
 
     def _compute(self, batch: TextBatch | EmbeddingBatch, pieces: tuple[Slice, ...]) -> bool:
         self._apply()
-        long = {p.sequence.request for p in pieces if p.end - p.start >= LONG}
-        filled = self._fill(batch, pieces)
+        rows, decoding = sum(p.end - p.start for p in pieces), sum(p.is_decoding for p in pieces)
+        long = {p.sequence.request for p in pieces if p.end - p.start >= LONG} if rows >= LONG else set[Request]()
+        filled = self._fill(batch, rows) if decoding < len(pieces) else None
         began = time.perf_counter()
         try:
             result = self._decode(batch, long)
@@ -223,7 +226,7 @@ class Runner:
             if filled is not None:
                 self._context.remove(filled, 0)
         if result == OK:
-            self._measure(time.perf_counter() - began, pieces)
+            self._measure(time.perf_counter() - began, len(pieces), rows, decoding)
             for piece in pieces:
                 self.scheduler.computed(piece)
             return True
@@ -240,12 +243,11 @@ class Runner:
             self.fail(piece.sequence.request, EngineError(f"llama.cpp could not evaluate the request (code {result})"))
         return False
 
-    def _fill(self, batch: TextBatch | EmbeddingBatch, pieces: tuple[Slice, ...]) -> int | None:
+    def _fill(self, batch: TextBatch | EmbeddingBatch, rows: int) -> int | None:
         """Rows of nothing beside prompts, where there is room: what is left over of whole fours costs one more pass
         over the weights. Returns the id that they are in. Where all rows decode, more of them cost more than that."""
-        rows = sum(p.end - p.start for p in pieces)
         n, slot = filling(rows), self.cache.free_slot
-        if not n or not self._is_filled or all(p.is_decoding for p in pieces):
+        if not n or not self._is_filled:
             return None
         if slot is None or rows + n > self.cache.free:
             return None
@@ -379,10 +381,9 @@ class Runner:
             piece = self._pieces[token] = self._model.piece(token)
         return piece
 
-    def _measure(self, seconds: float, pieces: tuple[Slice, ...]) -> None:
-        rows = sum(p.end - p.start for p in pieces)
-        decoding = sum(p.is_decoding for p in pieces)
-        if decoding == len(pieces):
+    def _measure(self, seconds: float, pieces: int, rows: int, decoding: int) -> None:
+        only_decodes = decoding == pieces
+        if only_decodes:
             self._speculator.measured(decoding, rows, seconds)
-        if not any(p.draft for p in pieces):
+        if rows == decoding or not only_decodes:  # else there were drafts
             self._pace.measured(self._context.threads, decoding, rows - decoding, seconds)

@@ -6,6 +6,7 @@ that they are about, in llama.cpp's own row of logits; its penalty sampler looks
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Sampler:
         original = row.copy() if wanted is not None else None
         self._change(row)
         token = int(row.argmax()) if self._chain is None else self._chain.sample(index)
-        if not np.isfinite(row[token]):
+        if not math.isfinite(row[token]):
             raise EngineError("the model gave no usable probabilities for the next token")
         self._accept(token)
         if original is None or wanted is None:

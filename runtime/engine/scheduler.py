@@ -92,7 +92,7 @@ class Scheduler:
         """Who runs and who waits once those who can be are admitted."""
         self.cache.expire()
         self._admit()
-        waiting = [s for s in self.running if not _is_decoding(s) and not s.is_blocked()]
+        waiting = self._prompts()
         streams = sum(map(_is_decoding, self.running))
         return Load(streams, len(waiting), sum(s.n_pending for s in waiting))
 
@@ -100,12 +100,23 @@ class Scheduler:
         """The next step, with at most `budget` tokens of prefill: text's and an image's, half each where both wait."""
         self._admit()
         self._make_room()
-        text = [_slice(s, len(s.tokens)) for s in self.running if _is_decoding(s)]
+        decoding = [_slice(s, len(s.tokens)) for s in self.running if _is_decoding(s)]
+        waiting = self._prompts()
+        step = self._with_prompts(decoding, waiting, budget) if waiting else Step(tuple(decoding))
+        if decoding and len(step.pieces) == len(decoding) and self._drafts is not None:
+            return Step(tuple(self._with_drafts(decoding, self._drafts)))
+        return step
+
+    def _prompts(self) -> list[Sequence]:
+        """Those that run and wait for their first token, but for those whose image is not encoded yet."""
+        return [s for s in self.running if not _is_decoding(s) and not s.is_blocked()]
+
+    def _with_prompts(self, decoding: list[Slice], waiting: list[Sequence], budget: int) -> Step:
+        text = list(decoding)
         image: tuple[Slice, ImageSpan] | None = None
         after: Slice | None = None
-        planned = n_decoding = len(text)
+        planned = len(text)
         left = budget = min(budget, self._batch - planned)
-        waiting = [s for s in self.running if not _is_decoding(s) and not s.is_blocked()]
         half = budget - budget // 2 if len({s.pending_image() is None for s in waiting}) == 2 else budget
         for sequence in sorted(waiting, key=lambda s: (s.pending_image() is None, s.arrival)):
             begins_with_image = sequence.pending_image() is not None
@@ -119,8 +130,6 @@ class Scheduler:
                     after = piece
                 else:
                     text.append(piece)
-        if planned and planned == n_decoding and self._drafts is not None:
-            text = self._with_drafts(text, self._drafts)
         return Step(tuple(text), image, after)
 
     def _next(
@@ -192,6 +201,8 @@ class Scheduler:
         sequence.embeddings.clear()
 
     def _admit(self) -> None:
+        if not len(self.waiting):
+            return
         for sequence in list(self.waiting):
             if len(self.running) >= self._max_sequences or not self.cache.n_free_slots:
                 return
@@ -250,7 +261,7 @@ class Scheduler:
 
     def _make_room(self) -> None:
         """A cell for every decoding sequence, or for one prompt to go on: residents leave, then the newest waits."""
-        while self.running:
+        while self.cache.free < len(self.running):
             decoding = sum(map(_is_decoding, self.running))
             needed = decoding or int(any(not s.is_blocked() for s in self.running))
             if self.cache.free >= needed or not (self.cache.evict() or self._preempt()):

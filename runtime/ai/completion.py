@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -17,35 +15,44 @@ AT_ONCE = 2
 
 
 class Feed:
-    """Events of one request, from the engine's thread to one task."""
+    """Events of one request, from the engine's thread to one task.
+
+    All that is done for a token here and behind it takes its time from the next one: compute threads have the cores."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._events: deque[Event] = deque()
-        self._has_events = asyncio.Event()
+        self._events: list[Event] = []
+        self._reader: asyncio.Future[None] | None = None
+        """Set while a task waits for an event."""
 
     def sink(self, events: list[Event]) -> None:
         """For the engine's thread: one hop into the loop, however many events."""
-        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody is left to tell
+        try:
             self._loop.call_soon_threadsafe(self.put, events)
+        except RuntimeError:  # the loop has closed: nobody is left to tell
+            return
 
     def put(self, events: list[Event]) -> None:
         """For the loop's own thread."""
-        self._events.extend(events)
-        self._has_events.set()
+        self._events += events
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
 
     async def first(self) -> Event:
         """The next event, left where it is."""
-        await self._has_events.wait()
+        await self._wait()
         return self._events[0]
 
     async def take(self) -> list[Event]:
         """All events there are, at least one."""
-        await self._has_events.wait()
-        self._has_events.clear()
-        events = list(self._events)
-        self._events.clear()
+        await self._wait()
+        events, self._events = self._events, []
         return events
+
+    async def _wait(self) -> None:
+        while not self._events:
+            self._reader = self._loop.create_future()
+            await self._reader
 
 
 class Completion:
@@ -83,8 +90,7 @@ class Completion:
                 for number, event in enumerate(await self._feed.take(), 1):
                     if number % AT_ONCE == 0:
                         await asyncio.sleep(0)  # who waited for the loop finds many, and others have their turn
-                    for _ in self._answer.take(event):
-                        pass
+                    self._answer.take(event)
             return self._answer.result()
         finally:
             await self.aclose()

@@ -49,7 +49,7 @@ class Choice:
     def is_finished(self) -> bool:
         return self._end is not None
 
-    def push(self, piece: Piece) -> Iterator[Json]:
+    def push(self, piece: Piece) -> list[Json]:
         """What to send for it: a choice's delta each."""
         if self._logprobs is not None:
             self._logprobs.extend(map(_logprob, piece.logprobs))
@@ -57,15 +57,14 @@ class Choice:
             for token in piece.logprobs:
                 self._encoded += b"," if self._encoded else b""
                 self._encoded += orjson.dumps(_logprob(token))
-        yield from self._deltas(self._parser.push(piece.text) if self._parser else [Content(piece.text)])
+        return self._deltas(self._parser.push(piece.text) if self._parser else [Content(piece.text)])
 
-    def finish(self, end: Finished) -> Iterator[Json]:
+    def finish(self, end: Finished) -> list[Json]:
         """What is left to send, the last delta included."""
-        if self._parser is not None:
-            yield from self._deltas(self._parser.finish())
+        left = self._deltas(self._parser.finish()) if self._parser is not None else []
         self._end = end
         self.completion_tokens = end.completion_tokens
-        yield {**self._delta({}), "finish_reason": self._finish_reason(), "stop_reason": end.stop}
+        return [*left, {**self._delta({}), "finish_reason": self._finish_reason(), "stop_reason": end.stop}]
 
     def opening(self) -> Json:
         """The first delta."""
@@ -96,10 +95,8 @@ class Choice:
         assert self._end is not None
         return "tool_calls" if self._end.reason == "stop" and self._calls else self._end.reason
 
-    def _deltas(self, found: list[Found]) -> Iterator[Json]:
-        for item in found:
-            if delta := self._take(item):
-                yield self._delta(delta)
+    def _deltas(self, found: list[Found]) -> list[Json]:
+        return [self._delta(delta) for item in found if (delta := self._take(item))]
 
     def _take(self, item: Found) -> Json | None:
         match item:
@@ -152,17 +149,18 @@ class Answer:
         """The chunks that come first."""
         return (self._chunk([choice.opening()]) for choice in self._choices)
 
-    def take(self, event: Event) -> Iterator[Json]:
+    def take(self, event: Event) -> list[Json]:
         """The chunks that an event makes; raises the error of `Failed`."""
         match event:
-            case Started(cached_tokens):
-                self._cached_tokens = cached_tokens
             case Piece(index):
-                yield from (self._chunk([c]) for c in self._choices[index].push(event))
+                return [self._chunk([c]) for c in self._choices[index].push(event)]
             case Finished(index):
-                yield from (self._chunk([c]) for c in self._choices[index].finish(event))
+                return [self._chunk([c]) for c in self._choices[index].finish(event)]
             case Failed(error):
                 raise error
+            case Started(cached_tokens):
+                self._cached_tokens = cached_tokens
+                return []
 
     def closing(self) -> Iterator[Json]:
         """The chunks that come last."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import importlib.util
+import mmap
 import sys
 import types
 from functools import cache, cached_property
@@ -144,6 +145,18 @@ class Model:
             return None
         name = buffer.value + b"." + key.encode()
         return buffer.value.decode() if c.llama_model_meta_val_str(self.pointer, name, buffer, 256) >= 0 else None
+
+    def let_go_of_pages(self) -> None:
+        """The file stays mapped, and all that was read of it resident, though most weights have been repacked into
+        memory of their own: give the pages back. What is read again comes from the kernel's cache of the file."""
+        if sys.platform != "linux":
+            return
+        libc, path = ctypes.CDLL(None), str(self.path.resolve())
+        for line in Path("/proc/self/maps").read_text("utf-8", "replace").splitlines():
+            addresses, rights, *_, name = line.split(maxsplit=5)
+            if name == path and rights.startswith("r--"):
+                start, end = (int(each, 16) for each in addresses.split("-"))
+                libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
 
     def close(self) -> None:
         if self.pointer:

@@ -52,6 +52,7 @@ class LoadedModel:
         except BaseException:
             self.close()
             raise
+        self.model.let_go_of_pages()
         self.cells = min(settings.context, self.context.cells)
         measure = self.vision.measure if self.vision else None
         self.tokenizer = Tokenizer(self.model.tokenize, self.model.markup, self.model.user_defined, measure)

@@ -1,0 +1,36 @@
+"""What llama.cpp is asked beside computing."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from runtime.engine.llama import Model
+from tests.engine.helpers import TEXT_FILE
+
+
+def _resident_kb(file: Path) -> int:
+    """Of all mappings of a file in this process."""
+    found, is_it = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            is_it = line.endswith(f" {file.resolve()}")
+        elif is_it and line.startswith("Rss:"):
+            found += int(line.split()[1])
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there pages are given back")
+def test_pages_of_the_file_are_given_back_and_can_be_read_again() -> None:
+    model = Model(TEXT_FILE, gpu_layers=0)
+    try:
+        before, tokens = _resident_kb(TEXT_FILE), model.tokenize("A river.")
+        model.let_go_of_pages()
+        assert before > 0
+        assert _resident_kb(TEXT_FILE) < before
+        assert model.tokenize("A river.") == tokens
+    finally:
+        model.close()

@@ -42,6 +42,8 @@ bench: install
 RECIPE := models/beira-tiny
 WORK := $(RECIPE)/work
 STEPS ?= 6000
+# a folder whose two files it goes on from where there is no checkpoint, as models/beira-tiny; STEPS counts theirs, too
+FROM ?=
 LOOKING ?= 150
 COUNT ?= 50
 MODEL := .venv-model
@@ -56,7 +58,9 @@ $(MODEL)/.installed: pyproject.toml
 $(WORK)/tokenizer.json: | $(MODEL)/.installed
 	$(MODEL)/bin/python $(RECIPE)/tokens.py --out $@
 
-model: $(MODEL)/.installed $(WORK)/tokenizer.json
+model: $(MODEL)/.installed
+	@test -z "$(FROM)" -o -e $(WORK)/checkpoint.pt || $(MODEL)/bin/python $(RECIPE)/restore.py --model $(FROM) --work $(WORK)
+	@$(MAKE) --no-print-directory $(WORK)/tokenizer.json
 	nice -n 10 $(MODEL)/bin/python $(RECIPE)/train.py --work $(WORK) --steps $(STEPS) --looking $(LOOKING)
 	$(MODEL)/bin/python $(RECIPE)/export.py --work $(WORK) --out $(RECIPE)
 	$(MODEL)/bin/python $(RECIPE)/evaluate.py --model $(RECIPE) --count $(COUNT) --json $(RECIPE)/figures.json --sheet $(RECIPE)/sheet.png

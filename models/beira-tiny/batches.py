@@ -54,6 +54,8 @@ class Batch:
     """(answers' tokens, 3): chat, place in it and head of what must look at its source."""
     sources: np.ndarray | None = None
     """(answers' tokens, n): where that is."""
+    sorts: np.ndarray | None = None
+    """(definitions and questions, 2): flat place and the kind of work that it is about."""
 
 
 def positions_of(n: int, pictures: list[tuple[int, int, int]]) -> np.ndarray:
@@ -147,12 +149,12 @@ def batch_of(kind: str, chats: list[Chat], encoder: Encoder, rng: random.Random)
     for i, (*_, source) in enumerate(pointed):
         sources[i, source] = True
     scenes = [s for c in chats for s in c.scenes]
-    if not scenes:
-        return Batch(kind, tokens, positions, weights, pointed=asked, sources=sources)
-    measured, sides = (
+    measured, sides, sorts = (
         np.array([(i * longest + place, value) for i, one in enumerate(found) for place, value in one], np.int64).reshape(-1, 2)
-        for found in ([one.measured for one in made], [one.sides for one in made])
+        for found in ([one.measured for one in made], [one.sides for one in made], [one.sorts for one in made])
     )
+    if not scenes:
+        return Batch(kind, tokens, positions, weights, pointed=asked, sources=sources, sorts=sorts)
     boxed = [(i * longest + place, *(v / CELL for v in box)) for i, one in enumerate(made) for place, box in one.boxed]
     return Batch(
         kind, tokens, positions, weights, pictures_of(scenes), np.array(at), measured, sides, np.array(boxed, np.float32).reshape(-1, 5), asked, sources
@@ -169,7 +171,7 @@ def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: 
         size = max(3, min(size, 400 // (cells[0] * cells[1])))
         chats = [data.seeing_chat(rng, cells) for _ in range(size * count)]
     else:
-        make = data.saying_chat if kind == "saying" else data.calling_chat
+        make = {"saying": data.saying_chat, "calling": data.calling_chat, "recalling": data.recalling_chat}[kind]
         chats = [make(rng) for _ in range(size * count)]
     chats.sort(key=lambda c: sum(len(t.text) for t in c.turns) + 3 * len(str(c.tools)))
     made = [batch_of(kind, chats[i * size : (i + 1) * size], encoder, rng) for i in range(count)]

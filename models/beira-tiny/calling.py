@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import saying
-from chats import Call, Chat
+from chats import NO_SORT, Call, Chat
 from lexicon import UNKNOWN
-from skills import SKILLS, SKILLS_HELD_OUT, Skill, made_up
+from skills import NO_WORK, SKILLS, SKILLS_HELD_OUT, Skill, made_up
 
 AND = {"en": " and ", "pt": " e "}
 
@@ -95,7 +95,7 @@ def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None
         made = made[:1]
     if not held_out and rng.random() < 0.2:
         made = [usual(SKILLS[0] if rng.random() < 0.5 else rng.choice(SKILLS))]  # everybody's first tool is the weather's
-    chat.tools = [m.definition for m in made]
+    chat.tools, chat.sorts = [m.definition for m in made], [m.skill.sort for m in made]
     for _ in range(turns):
         r = rng.random()
         if r < (0.25 if held_out else 0.33):
@@ -106,7 +106,7 @@ def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None
         calls = [call]
         if r > 0.72:
             asked, calls = _two(rng, made, tool, asked, call, chat.language, held_out)
-        chat.ask(asked)
+        chat.ask(asked, sort=tool.skill.sort if len(calls) == 1 else NO_SORT)
         chat.call(calls, "parallel calls" if len(calls) > 1 else "call")
         if rng.random() < (0.5 if len(calls) == 1 else 0.25):
             answers = [result(rng, held_out) for _ in calls]
@@ -141,11 +141,12 @@ def _ask_no_tool(rng: random.Random, chat: Chat, made: list[Made], held_out: boo
         if not held_out and rng.random() < 0.5:
             other = made_up(rng)
         asked, _ = ask(rng, define(rng, other, held_out), chat.language, held_out)
-        said = UNKNOWN[chat.language]
+        said, sort = UNKNOWN[chat.language], other.sort
     else:
+        sort = NO_WORK
         while True:
             asked, said, task = saying.question(rng, chat.language, held_out)
             if task != "needle":
                 break
-    chat.ask(asked)
+    chat.ask(asked, sort=sort)
     chat.answer(said, "no call")

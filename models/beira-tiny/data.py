@@ -41,7 +41,7 @@ def scene(rng: random.Random, cells: Cells, held_out: bool, text: float = 0.4, c
 
 def _chat(rng: random.Random, held_out: bool) -> Chat:
     r = rng.random()
-    chat = Chat(language="en" if rng.random() < 0.58 else "pt")
+    chat = Chat(language="en" if rng.random() < 0.52 else "pt")
     if r > 0.45:
         chat.system = SYSTEMS[0] if r < 0.62 else rng.choice(SYSTEMS_HELD_OUT if held_out and r < 0.8 else SYSTEMS)
     return chat
@@ -79,6 +79,15 @@ def saying_chat(rng: random.Random, held_out: bool = False) -> Chat:
         asked, _ = calling.ask(rng, calling.define(rng, skill, held_out), chat.language, held_out)
         chat.ask(asked)
         chat.answer(UNKNOWN[chat.language], "unknown")
+    return chat
+
+
+def recalling_chat(rng: random.Random, held_out: bool = False) -> Chat:
+    """Something to find again among many words."""
+    chat = _chat(rng, held_out)
+    asked, said, task = saying.recall(rng, chat.language, held_out, rng.randint(60, 430))
+    chat.ask(asked)
+    chat.answer(said, task)
     return chat
 
 

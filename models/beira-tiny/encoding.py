@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from tokenizers import Tokenizer
 
 from chats import Chat, parts
 from network import DECADES
-from pointing import Encoded, Pieces, places, point_call, point_choice, point_shapes, point_verdict, point_words
+from pointing import Encoded, Pieces, note_sorts, places, point_call, point_choice, point_list, point_shapes, point_verdict, point_words
 from runtime.engine.request import Image, Markup, Text
 from scenes import padded_cells
 from tokens import markup_ids
@@ -43,7 +44,7 @@ class Encoder:
     def chat(self, chat: Chat) -> Encoded:
         """What opens the next turn is cut off."""
         made = Encoded()
-        answers = iter([t for t in chat.turns if t.role == "assistant"])
+        answers = iter([(asked, turn) for asked, turn in itertools.pairwise(chat.turns) if turn.role == "assistant"])
         spelled = {s.text for s in chat.scenes if s.text}
         began, before = 0, -1
         for part in parts(chat)[:-2]:
@@ -61,8 +62,10 @@ class Encoder:
                 if before == _START and part.text.startswith("assistant\n"):
                     made.add("assistant\n", self.text("assistant\n"), 0.0)
                     began = len(made.ids)
-                    text, turn = part.text.removeprefix("assistant\n"), next(answers)
+                    text, (asked, turn) = part.text.removeprefix("assistant\n"), next(answers)
                     if chat.tools:
+                        if asked.role == "user":
+                            note_sorts(made, chat, asked)
                         point_choice(made, turn)
                     made.add(text, self.answer(text, spelled), 1.0)
                     self._ask(made, chat, turn.task)
@@ -88,6 +91,7 @@ class Encoder:
                 made.measured += [(place - 1, value) for place in places(pieces, number.span())]
         if made.pictures and not chat.tools:
             point_shapes(made, chat, task)
+            point_list(made, chat)
             point_verdict(made, chat.language)
         if task in ("repeat", "spell", "needle", "no call"):
             point_words(made)

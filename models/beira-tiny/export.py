@@ -16,6 +16,8 @@ from network import Network, Shape
 from tokens import markup_ids, vocabulary
 
 Tensors = dict[str, np.ndarray]
+STEPS_KEY = "beira.training_steps"
+"""The text model's header tells how far it was trained, for restore.py."""
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -63,11 +65,12 @@ def vision_tensors(net: Network) -> Tensors:
     return made
 
 
-def write_text(net: Network, tokenizer: Tokenizer, file: Path, quant: str) -> None:
+def write_text(net: Network, step: int, tokenizer: Tokenizer, file: Path, quant: str) -> None:
     s = net.s
     w = gguf.GGUFWriter(file, "qwen2vl")
     w.add_name("Beira's embedded model: a tiny Qwen2.5-VL of drawn scenes")
     w.add_license("apache-2.0")
+    w.add_uint32(STEPS_KEY, step)
     w.add_context_length(32768)
     w.add_embedding_length(s.hidden)
     w.add_block_count(s.layers)
@@ -103,21 +106,21 @@ def write_vision(net: Network, file: Path, quant: str) -> None:
     _finish(w, vision_tensors(net), quant)
 
 
-def load(checkpoint: Path) -> Network:
-    """The network as it was trained."""
+def load(checkpoint: Path) -> tuple[Network, int]:
+    """The network as it was trained, and for how many steps."""
     kept = torch.load(checkpoint, weights_only=False, map_location="cpu")
     net = Network(Shape(**kept["shape"]))
-    net.load_state_dict(kept["net"])
-    return net
+    net.take(kept["net"])
+    return net, kept["step"]
 
 
 def export(checkpoint: Path, tokenizer: Path, out: Path, quant: str) -> tuple[Path, Path]:
     """Write both files into `out`; they appear whole."""
-    net = load(checkpoint)
+    net, step = load(checkpoint)
     out.mkdir(parents=True, exist_ok=True)
     files = out / "beira-tiny.gguf", out / "beira-tiny-mmproj.gguf"
     parts = tuple(f.with_suffix(".part") for f in files)
-    write_text(net, Tokenizer.from_file(str(tokenizer)), parts[0], quant)
+    write_text(net, step, Tokenizer.from_file(str(tokenizer)), parts[0], quant)
     write_vision(net, parts[1], quant)
     for part, file in zip(parts, files, strict=True):
         part.replace(file)

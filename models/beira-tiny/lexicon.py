@@ -29,6 +29,7 @@ NUMBERS = {
     "en": ("no", "one", "two", "three", "four"),
     "pt": ("nenhum", "um", "dois", "três", "quatro"),
 }
+ORDINALS = {"en": ("first", "second"), "pt": ("primeira", "segunda")}
 
 CAPITALS = {  # English country, capital; Portuguese country with its preposition, capital
     "France": ("Paris", "da França", "Paris"),

@@ -13,13 +13,16 @@ from torch import Tensor
 
 
 def orthogonal(g: Tensor, steps: int = 5) -> Tensor:
-    """Nearly the nearest matrices with orthonormal rows, for a stack of matrices that are no taller than wide."""
+    """Nearly the nearest matrices with orthonormal rows, for a stack of matrices that are no taller than wide.
+
+    In bfloat16, as the description says: the result is rough in any case.
+    """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = g / (g.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    x = (g / (g.norm(dim=(-2, -1), keepdim=True) + 1e-7)).bfloat16()
     for _ in range(steps):
         s = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(s, s, s, beta=b, alpha=c), x, beta=a)
-    return x
+    return x.to(g.dtype)
 
 
 class Muon(torch.optim.Optimizer):

@@ -13,9 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from skills import SORTS
+
 PATCH, MERGE, WINDOW = 14, 2, 4
 """Pixels a patch, patches a token's side, tokens a window's side."""
 PATCH_VALUES = 3 * PATCH * PATCH
+STRIP = 128
+"""Queries whose attention is computed together."""
 TOLD_LAYER, POINTED_LAYERS = 2, (3, 4)
 """The text model's layers whose outputs the aids are asked about: of the pictures' tokens, and (the last) of the answers'.
 In the latter ones heads are also shown where to look: the second time they know what the first one found."""
@@ -57,6 +61,27 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """What (b, n, d) queries gather, in products of matrices: of 32 values a head, torch's own attention takes two to six
+    times as long as this in bfloat16. `mask` is added; q is scaled."""
+    return torch.bmm(torch.baddbmm(mask, q, k.transpose(1, 2)).softmax(-1), v)
+
+
+def attend_before(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal attention of (b, heads, n, d) queries; keys and values may have fewer heads. In strips, as half would be masked."""
+    b, heads, n, d = q.shape
+    kv = k.shape[1]
+    q = (q / math.sqrt(d)).view(b, kv, heads // kv, n, d)
+    k, v = k.reshape(b * kv, n, d), v.reshape(b * kv, n, d)
+    made = []
+    for start in range(0, n, STRIP):
+        end = min(n, start + STRIP)
+        mask = torch.full((end - start, end), -torch.inf, dtype=q.dtype).triu(start + 1).repeat(heads // kv, 1)
+        strip = attend(q[:, :, :, start:end].reshape(b * kv, -1, d), k[:, :end], v[:, :end], mask)
+        made.append(strip.view(b, kv, heads // kv, end - start, d))
+    return torch.cat(made, 3).view(b, heads, n, d)
+
+
 class TextBlock(nn.Module):
     def __init__(self, s: Shape) -> None:
         super().__init__()
@@ -74,8 +99,7 @@ class TextBlock(nn.Module):
         q = rotate(q.view(b, n, s.heads, s.head).transpose(1, 2), cos, sin)
         k = rotate(k.view(b, n, s.kv_heads, s.head).transpose(1, 2), cos, sin)
         v = v.view(b, n, s.kv_heads, s.head).transpose(1, 2)
-        k, v = (t.repeat_interleave(s.heads // s.kv_heads, 1) for t in (k, v))
-        a = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        a = attend_before(q, k, v)
         x = x + self.out(a.transpose(1, 2).reshape(b, n, s.hidden))
         gate, up = self.gate_up(rms(x, self.norm2, 1e-8)).chunk(2, -1)
         return x + self.down(F.silu(gate) * up)
@@ -108,11 +132,13 @@ class VisionBlock(nn.Module):
         self.qkv, self.out = nn.Linear(h, 3 * h), nn.Linear(h, h)
         self.gate_up, self.down = nn.Linear(h, 2 * s.vision_ffn), nn.Linear(s.vision_ffn, h)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
         b, n, h = x.shape
         heads = self.s.vision_heads
         q, k, v = self.qkv(rms(x, self.norm1, 1e-6)).view(b, n, 3, heads, h // heads).permute(2, 0, 3, 1, 4).unbind(0)
-        a = F.scaled_dot_product_attention(rotate(q, cos, sin), rotate(k, cos, sin), v, attn_mask=mask)
+        q = rotate(q, cos, sin) / math.sqrt(h // heads)
+        q, k, v = (t.reshape(b * heads, n, -1) for t in (q, rotate(k, cos, sin), v))
+        a = attend(q, k, v, mask).view(b, heads, n, -1)
         x = x + self.out(a.transpose(1, 2).reshape(b, n, h))
         gate, up = self.gate_up(rms(x, self.norm2, 1e-6)).chunk(2, -1)
         return x + self.down(F.silu(gate) * up)
@@ -132,24 +158,22 @@ class Vision(nn.Module):
     def forward(self, patches: Tensor, columns: int, rows: int) -> tuple[Tensor, Tensor]:
         """Rows for the text model, and the normed patches of each token side by side."""
         cos, sin, mask = self._geometry(columns, rows)
-        x = self.patch(patches)
+        x = self.patch(patches).float()
         for i, block in enumerate(self.blocks):
             is_full = (i + 1) % self.s.vision_pattern == 0
-            x = block(x, cos, sin, None if is_full else mask)
+            x = block(x, cos, sin, torch.zeros_like(mask) if is_full else mask)
         b = x.shape[0]
         merged = rms(x, self.norm, 1e-6).reshape(b, rows * columns, -1)
-        return self.merge2(F.gelu(self.merge1(merged))), merged
+        return self.merge2(F.gelu(self.merge1(merged))).float(), merged
 
-    def _geometry(self, columns: int, rows: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Angles of the patches (token by token, 2 x 2 each) and which see each other within a window."""
+    def _geometry(self, columns: int, rows: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Angles of the patches (token by token, 2 x 2 each), and what is added where two are not within one window."""
         r, c, i, j = (t.reshape(-1) for t in torch.meshgrid(*(torch.arange(n) for n in (rows, columns, 2, 2)), indexing="ij"))
         half = self.s.vision_hidden // self.s.vision_heads // 2
         frequencies = 10000.0 ** -(torch.arange(0, half, 2) / half)
         angles = torch.cat([(2 * r + i)[:, None] * frequencies, (2 * c + j)[:, None] * frequencies], -1)
-        mask = None
-        if max(rows, columns) > WINDOW:
-            window = (r // WINDOW) * 1000 + c // WINDOW
-            mask = window[:, None] == window[None]
+        window = (r // WINDOW) * 1000 + c // WINDOW
+        mask = torch.zeros(len(r), len(r)).masked_fill(window[:, None] != window[None], -torch.inf)
         return angles.cos(), angles.sin(), mask
 
 
@@ -163,10 +187,18 @@ class Network(nn.Module):
         self.embed = nn.Embedding(s.vocabulary, s.hidden)
         self.blocks = nn.ModuleList(TextBlock(s) for _ in range(s.layers))
         self.norm = nn.Parameter(torch.ones(s.hidden))
-        self.aids = nn.ModuleDict({"seen": nn.Linear(4 * s.vision_hidden, SEEN), "told": nn.Linear(s.hidden, SEEN), "placed": nn.Linear(s.hidden, PLACED),
-                                   "measured": nn.Linear(s.hidden, DECADES), "side": nn.Linear(s.hidden, SIDES),
-                                   "boxed": nn.Linear(s.hidden, 4), "told waves": nn.Linear(s.hidden, WAVES), "boxed waves": nn.Linear(s.hidden, WAVES)})
+        asked = {"told": SEEN, "placed": PLACED, "measured": DECADES, "side": SIDES, "boxed": 4, "told waves": WAVES, "boxed waves": WAVES, "sort": SORTS}
+        heads = {name: nn.Linear(s.hidden, n) for name, n in asked.items()}
+        self.aids = nn.ModuleDict({"seen": nn.Linear(4 * s.vision_hidden, SEEN), **heads})
         self.reset()
+
+    def take(self, state: dict[str, Tensor]) -> None:
+        """A checkpoint's weights. Aids that it does not have begin at nothing, and so disturb nothing."""
+        missing, unexpected = self.load_state_dict(state, strict=False)
+        if odd := [name for name in (*missing, *unexpected) if not name.startswith("aids.")]:
+            raise ValueError(f"the checkpoint is not of this shape: {odd[:4]}")
+        for name in missing:
+            nn.init.zeros_(self.get_parameter(name))
 
     def reset(self) -> None:
         """Scaled by fan-in: the usual 0.02 is far too small at these widths."""
@@ -204,13 +236,15 @@ class Network(nn.Module):
         tapped, attention = [], []
         for i, block in enumerate(self.blocks):
             if i in POINTED_LAYERS and asked is not None and len(asked):
-                attention.append(block.attending(x, cos, sin, asked))
+                with torch.autocast("cpu", enabled=False):
+                    attention.append(block.attending(x, cos, sin, asked))
             x = block(x, cos, sin)
             tapped.append(x)
         return rms(x, self.norm, 1e-8), tapped, attention
 
     def logits(self, hidden: Tensor) -> Tensor:
-        return hidden @ self.embed.weight.T
+        with torch.autocast("cpu", enabled=False):
+            return hidden @ self.embed.weight.T
 
 
 KIND_CLASSES, COLOUR_CLASSES, LETTER_CLASSES = 6, 8, 36

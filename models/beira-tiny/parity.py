@@ -180,7 +180,7 @@ def difference(model: Any, steps: list[TokenLogprob], ids: list[int], more: dict
 def compare(work: Path, quant: str, count: int) -> list[float]:
     """The largest difference on each input."""
     encoder = Encoder(work / "tokenizer.json")
-    model = reference(export.load(work / "checkpoint.pt"))
+    model = reference(export.load(work / "checkpoint.pt")[0])
     processor = Qwen2VLImageProcessorPil(min_pixels=1, max_pixels=10**9, image_mean=MEAN.tolist(), image_std=STD.tolist())
     with tempfile.TemporaryDirectory() as folder:
         text, projector = export.export(work / "checkpoint.pt", work / "tokenizer.json", Path(folder), quant)

@@ -10,8 +10,8 @@ import json
 import re
 from dataclasses import dataclass, field
 
-from chats import Chat, Turn
-from lexicon import COLOURS_PT, KINDS, KINDS_PT, kind_name, shape_name, the_shape
+from chats import NO_SORT, Chat, Turn
+from lexicon import COLOURS_PT, KINDS, KINDS_PT, ORDINALS, kind_name, shape_name, the_shape
 from scenes import CELL, Box, Shape
 
 LOOKING, BESIDE, MATCHING, COPYING, MEASURING = range(5)
@@ -29,7 +29,7 @@ Said = tuple[str, list[tuple[int, Span]]]
 
 @dataclass(slots=True)
 class Encoded:
-    """A chat: ids, weights, (place, columns, rows) of its pictures, and `measured`, `sides`, `boxed` as a batch has them.
+    """A chat: ids, weights, (place, columns, rows) of its pictures, and `measured`, `sides`, `boxed`, `sorts` as a batch has them.
 
     `pointed`: (place, head, places of the source); `texts`: all of them, in order; `factors`: of the weights of those tokens
     on which an answer's truth hangs.
@@ -41,6 +41,7 @@ class Encoded:
     measured: list[tuple[int, int]] = field(default_factory=list)
     sides: list[tuple[int, int]] = field(default_factory=list)
     boxed: list[tuple[int, Box]] = field(default_factory=list)
+    sorts: list[tuple[int, int]] = field(default_factory=list)
     pointed: list[tuple[int, int, list[int]]] = field(default_factory=list)
     texts: list[Said] = field(default_factory=list)
     factors: dict[int, float] = field(default_factory=dict)
@@ -50,6 +51,11 @@ class Encoded:
         self.texts.append((text, [(len(self.ids) + i, span) for i, (_, span) in enumerate(pieces)]))
         self.ids += [token for token, _ in pieces]
         self.weights += [weight] * len(pieces)
+
+    @property
+    def question(self) -> Said:
+        """What the user said last."""
+        return next((said for said in reversed(self.texts) if said[0].startswith("user\n")), ("", []))
 
     def before(self, span: Span) -> list[int]:
         """Where a token of the last text's `span` comes next."""
@@ -72,12 +78,20 @@ def places(pieces: list[tuple[int, Span]], span: Span) -> list[int]:
 def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
     """What of the pictures the last answer's words, boxes and letters are about."""
     text = made.texts[-1][0]
-    shown = [(s, picture) for scene, picture in zip(chat.scenes, made.pictures, strict=False) for s in scene.shapes]
+    shown = [(s, i) for i, scene in enumerate(chat.scenes[: len(made.pictures)]) for s in scene.shapes]
+    about = _about(text, chat.language) if task == "two images" else {}
     named: list[tuple[int, Shape, Picture]] = []
-    for s, picture in shown:
-        if sum((t.kind, t.colour) == (s.kind, s.colour) for t, _ in shown) > 1:
+    for s, i in shown:
+        picture = made.pictures[i]
+        if not about and sum((t.kind, t.colour) == (s.kind, s.colour) for t, _ in shown) > 1:
             continue  # of which picture, the words do not say
         spans = [m.span() for m in re.finditer(re.escape(shape_name(s.kind, s.colour, chat.language)), text)]
+        if about:
+            within = about.get(i, (0, 0))
+            spans = [span for span in spans if within[0] <= span[0] < within[1]]
+            if spans and re.search(r"Which image|Qual imagem", made.question[0]):
+                ordinal = re.compile("|".join(ORDINALS[chat.language])).search(text)
+                spans += [ordinal.span()] if ordinal else []
         named += [(start, s, picture) for start, _ in spans]
         if task.endswith("ground"):
             bounds = [(m.start() + 1, m.end()) for m in re.finditer(re.escape(json.dumps(list(s.box))), text)]
@@ -105,6 +119,33 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
                 made.point((at + i, at + i + 1), LOOKING, cells_of(box, picture))
 
 
+def point_list(made: Encoded, chat: Chat) -> None:
+    """In an answer that lists all that a picture shows: between two shapes, at the one that comes next, and, what decides
+    whether one comes, at all that are still to come."""
+    text, pieces = made.texts[-1]
+    about = _about(text, chat.language)
+    for i, scene in enumerate(chat.scenes[: len(made.pictures)]):
+        start, end = about.get(i, (0, 0)) if about else (0, len(text))
+        begun = re.compile(r"(shows|mostra|I see|Vejo)(?= )").search(text, start, end)
+        names = [text.find(shape_name(s.kind, s.colour, chat.language), start, end) for s in scene.shapes]
+        if not begun or not names or -1 in names or (not about and len(made.pictures) > 1):
+            continue
+        at = begun.end()
+        for n, (s, name) in enumerate(zip(scene.shapes, names, strict=True)):
+            made.point((at, name - 1), LOOKING, cells_of(s.box, made.pictures[i]))
+            made.point((at, name - 1), BESIDE, [p for other in scene.shapes[n:] for p in cells_of(other.box, made.pictures[i])])
+            at = name + len(shape_name(s.kind, s.colour, chat.language))
+            made.decide((at, at + 1), 2.0)
+        made.point((at, at + 1), BESIDE, [pieces[0][0]])
+
+
+def _about(text: str, language: str) -> dict[int, Span]:
+    """Of an answer about two pictures, which characters are about which."""
+    found = [(m.start(), ORDINALS[language].index(m.group())) for m in re.finditer("|".join(ORDINALS[language]), text)]
+    ends = [start for start, _ in found[1:]] + [len(text)]
+    return {i: (start, end) for (start, i), end in zip(found, ends, strict=False)}
+
+
 def point_verdict(made: Encoded, language: str) -> None:
     """What the last answer's verdict follows from: `…; stars: two.` from the stars that it named, `…; left: no.` from nothing.
 
@@ -122,6 +163,8 @@ def point_verdict(made: Encoded, language: str) -> None:
     else:
         patterns = [rf"\b{re.escape(asked.split(' ', 1)[-1])}\b"]
     source = [place for p in patterns for m in re.finditer(p, before) for place in places(pieces, m.span())]
+    if asked in _PLURALS[language] or asked in ("shapes", "formas"):
+        source.append(pieces[0][0])  # beside what is always there, how much attention the others get says how many they are
     made.point((found.end(2), found.end(3)), MATCHING, source or [pieces[0][0]])
     made.decide((found.start(3) - 1, found.end(3)), 5.0)  # the space too: `yes` has it as a token of its own, ` no` has not
 
@@ -132,9 +175,7 @@ _PLURALS = {"en": {{"cross": "crosses"}.get(k, k + "s"): k for k in KINDS}, "pt"
 def point_words(made: Encoded) -> None:
     """Where the last answer's words stand in the question, if it repeats, spells or recalls them."""
     text = made.texts[-1][0]
-    asked = next((known for known in reversed(made.texts[:-1]) if known[0].startswith("user\n")), None)
-    if asked is None:
-        return
+    asked = made.question
     if re.fullmatch(r"\w(-\w)+", text):
         at = asked[0].rfind(text.replace("-", ""))
         for i in range(len(text) // 2 + 1 if at >= 0 else 0):
@@ -183,6 +224,25 @@ def point_choice(made: Encoded, turn: Turn) -> None:
     made.factors[began] = 4.0
 
 
+def note_sorts(made: Encoded, chat: Chat, asked: Turn) -> None:
+    """What kind of work the definitions do (once) and the question that was added last asks for; and where words of the question
+    stand in a definition's name or description."""
+    known = [(t["function"]["name"], sort) for t, sort in zip(chat.tools, chat.sorts, strict=True)]
+    defined = {name: _definition(made, name) for name, _ in known}
+    if not made.sorts:
+        made.sorts += [(defined[name][-1], sort) for name, sort in known if sort != NO_SORT]
+    question = made.question
+    if asked.sort != NO_SORT:
+        made.sorts += [(question[1][-1][0], asked.sort), (len(made.ids) - 1, asked.sort)]
+    text, pieces = made.texts[0]
+    told = [(word.group().lower(), word.span()) for word in re.finditer(r"[^\W\d_]{4,}", text)]
+    for word in re.finditer(r"[^\W\d_]{4,}", question[0]):
+        source = [p for other, span in told if other == word.group().lower() for p in places(pieces, span)]
+        source = [p for p in source if any(p in places_ for places_ in defined.values())]
+        if source:
+            made.pointed.append((places(question[1], word.span())[-1], MATCHING, source))
+
+
 def _definition(made: Encoded, name: str) -> list[int]:
     """The places of a tool's name and description."""
     text, pieces = made.texts[0]
@@ -196,7 +256,7 @@ def point_call(made: Encoded) -> None:
     call = json.loads(text)
     tools = made.texts[0]
     made.point((0, text.index(call["name"])), MATCHING, _definition(made, call["name"]))
-    asked = next(known for known in reversed(made.texts) if known[0].startswith("user\n"))
+    asked = made.question
     start = tools[0].find(json.dumps(call["name"], ensure_ascii=False))
     properties = tools[0].find('"properties"', start)
     _traced(made, _quoted(text, call["name"], 0), tools, _quoted(tools[0], call["name"], start)[0])

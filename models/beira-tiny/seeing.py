@@ -13,6 +13,7 @@ from lexicon import (
     KINDS,
     KINDS_PT,
     NUMBERS,
+    ORDINALS,
     a_shape,
     kind_name,
     listed,
@@ -116,7 +117,6 @@ SIDE_NAMES = {
     "pt": {"left": "esquerda", "right": "direita", "above": "acima", "below": "abaixo"},
 }
 YES, NO = {"en": "yes", "pt": "sim"}, {"en": "no", "pt": "não"}
-ORDINALS = {"en": ("first", "second"), "pt": ("primeira", "segunda")}
 
 
 def pick(rng: random.Random, rows: Mapping[str, tuple[str, ...]], language: str, held_out: bool) -> str:

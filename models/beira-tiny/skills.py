@@ -57,6 +57,13 @@ class Skill:
     portuguese: tuple[str, ...]
     is_odd: bool = False
     """Only the description says what it does."""
+    verb: str = ""
+    """What a made-up one does, one of VERBS."""
+
+    @property
+    def sort(self) -> int:
+        """Which kind of work it does, below SORTS: one for each known skill, one for each verb of those made up."""
+        return len(SKILLS) + sorted(VERBS).index(self.verb) if self.verb else SKILLS.index(self) if self in SKILLS else -1
 
 
 P = Parameter
@@ -132,6 +139,9 @@ VERBS = {  # English, Portuguese; none of the held-out skills' own
     "list": "liste", "fix": "conserte", "clean": "limpe", "copy": "copie", "draw": "desenhe", "save": "salve", "sell": "venda",
     "test": "teste", "watch": "assista", "wash": "lave", "visit": "visite", "invite": "convide", "find": "encontre", "order": "peça",
 }  # fmt: skip
+NO_WORK = len(SKILLS) + len(VERBS)
+"""The sort of what no tool would be for."""
+SORTS = NO_WORK + 1
 KEYS = (
     "name", "id", "text", "city", "date", "value", "code", "number", "title", "amount", "type", "key", "user", "place", "target", "item",
     "label", "size", "kind", "path", "file", "level", "mode", "color", "day", "from", "to", "unit", "label", "note", "person", "country",
@@ -169,7 +179,7 @@ def made_up(rng: random.Random) -> Skill:
     about = (f"{verb.capitalize()} a {noun}", f"{verb.capitalize()} the {noun}")
     english = rows("en", verb, rng.choice(("the", "my", "a")), ("Please {}.", "Can you {}?", "I want to {}.", "I need to {} now."))
     portuguese = rows("pt", verb_pt, rng.choice(("o", "a", "meu")), ("Por favor, {}.", "{} agora."))
-    return Skill(names, about, tuple(parameters), tuple(_upper(e) for e in english), tuple(_upper(e) for e in portuguese), is_odd=r >= 0.6)
+    return Skill(names, about, tuple(parameters), tuple(_upper(e) for e in english), tuple(_upper(e) for e in portuguese), is_odd=r >= 0.6, verb=verb)
 
 
 def _upper(text: str) -> str:

@@ -57,7 +57,12 @@ def train(seed: int, count: int = 9000) -> Tokenizer:
         if written in vocab and len(vocab) < n_bare + SPACED:
             merges.append((SPACE, written))
             vocab[SPACE + written] = len(vocab)
-    return _tokenizer(models.BPE(vocab=vocab, merges=merges), _SPLIT)
+    return text_tokenizer(models.BPE(vocab=vocab, merges=merges))
+
+
+def text_tokenizer(model: models.BPE) -> Tokenizer:
+    """The one that texts are encoded with, from its pieces."""
+    return _tokenizer(model, _SPLIT)
 
 
 def _tokenizer(model: models.BPE, split: str) -> Tokenizer:

@@ -2,14 +2,66 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from tests.models import conftest  # noqa: F401  (puts the recipe on the path)
+from tests.models import conftest
 
 torch = pytest.importorskip("torch", reason="the extra `model` is not installed")
 pytest.importorskip("tokenizers", reason="the extra `model` is not installed")
+
+
+def test_a_model_is_restored_as_it_was_shipped(tmp_path: Path) -> None:
+    """The shipped files themselves, there and back: the same bytes."""
+    import export
+    import gguf
+    import restore
+    import torch
+
+    shipped = [conftest.RECIPE / name for name in ("beira-tiny.gguf", "beira-tiny-mmproj.gguf")]
+    text, vision = (gguf.GGUFReader(f) for f in shipped)
+    restore.tokenizer(text).save(str(tmp_path / "tokenizer.json"))
+    net = restore.network(text, vision)
+    assert not any(p.any() for p in net.aids.parameters())
+    torch.save(
+        {"net": net.state_dict(), "step": restore.field(text, export.STEPS_KEY), "shape": asdict(net.s)},
+        tmp_path / "checkpoint.pt",
+    )
+    files = export.export(tmp_path / "checkpoint.pt", tmp_path / "tokenizer.json", tmp_path / "out", "q8_0")
+    for made, kept in zip(files, shipped, strict=True):
+        assert made.read_bytes() == kept.read_bytes()
+
+
+def test_a_file_of_another_shape_is_refused() -> None:
+    import gguf
+    import restore
+
+    vision = gguf.GGUFReader(conftest.RECIPE / "beira-tiny-mmproj.gguf")
+    with pytest.raises(ValueError, match="not this recipe's"):
+        restore.check_shapes(
+            {"v.post_ln.weight": restore.tensors(vision)["v.post_ln.weight"][:3]}, restore.tensors(vision)
+        )
+
+
+def test_strips_of_attention_are_attention() -> None:
+    from network import attend_before
+
+    q, k, v = (torch.randn(2, heads, 300, 32) for heads in (6, 2, 2))
+    wanted = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    assert torch.allclose(attend_before(q, k, v), wanted, atol=1e-5)
+
+
+def test_a_checkpoint_of_fewer_aids_is_taken() -> None:
+    from network import Network, Shape
+
+    kept = {n: t for n, t in Network(Shape()).state_dict().items() if n != "aids.sort.weight"}
+    net = Network(Shape())
+    net.take(kept)
+    assert not net.aids["sort"].weight.any()
+    with pytest.raises(ValueError, match="norm"):
+        net.take({n: t for n, t in kept.items() if n != "norm"})
 
 
 def test_every_weight_is_in_the_files(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ if not (RECIPE / "pointing.py").is_file():
     pytest.skip("the recipe is not in this copy of the project", allow_module_level=True)
 
 import data
+from calling import usual
 from chats import Call, Chat, Turn, parts
 from pointing import (
     BESIDE,
@@ -24,13 +25,16 @@ from pointing import (
     MEASURING,
     Encoded,
     cells_of,
+    note_sorts,
     point_call,
     point_choice,
+    point_list,
     point_shapes,
     point_verdict,
     point_words,
 )
 from scenes import Scene, Shape
+from skills import NO_WORK, SKILLS, SORTS, made_up
 
 RED = Shape("circle", "red", (0, 0, 27, 27))
 BLUE = Shape("square", "blue", (84, 0, 111, 55))
@@ -77,12 +81,48 @@ def test_names_point_to_their_shapes() -> None:
     assert looked_at(made, LOOKING) == {"red circle": [3], "blue square": [6, 10]}
 
 
-def test_a_name_in_two_pictures_points_nowhere() -> None:
+def test_a_name_in_two_pictures_points_to_the_one_that_is_told_of() -> None:
     chat = Chat()
     chat.ask(scene(RED), scene(RED, BLUE), "What is it?")
     made = said("The second image shows a red circle and a blue square.", PICTURE, (11, 4, 2))
     point_shapes(made, chat, "two images")
-    assert looked_at(made, LOOKING) == {"blue square": [14, 18]}
+    assert looked_at(made, LOOKING) == {"red circle": [11], "blue square": [14, 18]}
+
+
+def test_a_name_in_two_pictures_points_nowhere_where_words_do_not_say_which() -> None:
+    chat = Chat()
+    chat.ask(scene(RED), scene(RED, BLUE), "What is it?")
+    made = said("I see a red circle.", PICTURE, (11, 4, 2))
+    point_shapes(made, chat, "describe")
+    assert not made.pointed
+
+
+def test_which_image_shows_it_is_told_by_the_shape() -> None:
+    chat = Chat()
+    chat.ask(scene(RED), scene(RED, BLUE), "Which image shows a blue square?")
+    made = Encoded(ids=[0] * 20, weights=[0.0] * 20, pictures=[PICTURE, (11, 4, 2)])
+    for text in ("user\nWhich image shows a blue square?", "assistant\n", "The second image shows a blue square."):
+        made.add(text, [(ord(c), (i, i + 1)) for i, c in enumerate(text)], 1.0)
+    point_shapes(made, chat, "two images")
+    assert looked_at(made, LOOKING) == {"second": [14, 18], "blue square": [14, 18]}
+
+
+def test_a_list_points_to_what_is_still_to_come() -> None:
+    chat = Chat()
+    chat.ask(scene(RED, BLUE), "What is it?")
+    made = said("I see a red circle and a blue square.", PICTURE)
+    point_list(made, chat)
+    first = made.texts[-1][1][0][0]
+    assert looked_at(made, BESIDE) == {" a": [3, 6, 10], " and a": [6, 10], ".": [first]}
+    assert looked_at(made, LOOKING) == {" a": [3], " and a": [6, 10]}
+
+
+def test_a_list_that_leaves_something_out_points_nowhere() -> None:
+    chat = Chat()
+    chat.ask(scene(RED, BLUE), "What is it?")
+    made = said("The red circle is to the left of the blue square.", PICTURE)
+    point_list(made, chat)
+    assert not made.pointed
 
 
 def test_coordinates_point_to_the_shape_that_they_bound() -> None:
@@ -108,9 +148,9 @@ def test_a_direction_points_to_both() -> None:
     [
         ("I see a red circle and a blue square; a blue square: yes.", "en", "yes", ["blue square"]),
         ("I see a red circle and a blue square; a blue circle: no.", "en", "no", []),
-        ("I see a star, a red circle and a green star; stars: two.", "en", "two", ["star", "star"]),
-        ("Vejo um coração azul; corações: um.", "pt", "um", ["coração"]),
-        ("Vejo um coração azul e uma cruz preta; formas: duas.", "pt", "duas", ["coração", "cruz"]),
+        ("I see a star, a red circle and a green star; stars: two.", "en", "two", ["I", "star", "star"]),
+        ("Vejo um coração azul; corações: um.", "pt", "um", ["V", "coração"]),
+        ("Vejo um coração azul e uma cruz preta; formas: duas.", "pt", "duas", ["V", "coração", "cruz"]),
         ("The red circle is to the left of the blue square; left: yes.", "en", "yes", ["left"]),
         ("The red circle is to the left of the blue square; above: no.", "en", "no", []),
     ],
@@ -207,3 +247,33 @@ def test_the_choice_of_a_tool_points_to_its_definition_and_none_to_the_beginning
     assert "".join(tools[i] for i in called) == '"name": "play", "description": "A song", '
     assert nothing == [0]
     assert made.factors.keys() == {200}
+
+
+def test_questions_and_definitions_tell_what_work_they_are_about() -> None:
+    weather, timer = SKILLS[0], SKILLS[2]
+    chat = Chat(tools=[usual(s).definition for s in (weather, timer)], sorts=[weather.sort, timer.sort])
+    chat.ask("Set a timer for 5 minutes.", sort=timer.sort)
+    chat.call([Call("set_timer", {"minutes": 5})], "call")
+    made = Encoded()
+    for part in parts(chat):
+        if isinstance(part, Text):
+            if part.text.startswith("assistant"):
+                made.add("assistant\n", [(ord(c), (k, k + 1)) for k, c in enumerate("assistant\n")], 0.0)
+                break
+            made.add(part.text, [(ord(c), (k, k + 1)) for k, c in enumerate(part.text)], 0.0)
+    note_sorts(made, chat, chat.turns[0])
+    told = "".join(map(chr, made.ids))
+    asked = told.index("minutes.")
+    assert [sort for _, sort in made.sorts] == [weather.sort, timer.sort, timer.sort, timer.sort]
+    places = [place for place, _ in made.sorts]
+    assert told[: places[0] + 1].endswith('"Get the current weather for a location", ')
+    assert told[: places[1] + 1].endswith('"Start a timer", ')
+    assert places[2:] == [asked + len("minutes.") - 1, len(told) - 1]
+    _, head, source = next(p for p in made.pointed if p[0] == told.index("timer for") + 4)
+    assert head == MATCHING
+    assert {"".join(told[p] for p in source)} == {"timertimer"}  # of its name and its description
+
+
+def test_sorts_are_all_told_apart() -> None:
+    made = {s.sort for s in SKILLS} | {made_up(random.Random(i)).sort for i in range(600)} | {NO_WORK}
+    assert made == set(range(SORTS))

@@ -86,7 +86,9 @@ def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None
     known = SKILLS + SKILLS_HELD_OUT if held_out else SKILLS
     chosen = rng.sample(known, rng.choice((1, 1, 2, 2, 3)))
     if not held_out:
-        chosen = [made_up(rng) if rng.random() < 0.55 else s for s in chosen]
+        chosen = [made_up(rng) if rng.random() < 0.5 else s for s in chosen]
+        if len(chosen) > 1 and rng.random() < 0.4:
+            chosen[1] = made_up(rng, chosen[0])
     if held_out and rng.random() < 0.4:
         chosen[0] = rng.choice(SKILLS_HELD_OUT)
     made = [define(rng, s, held_out) for s in dict.fromkeys(chosen)]
@@ -139,7 +141,7 @@ def _ask_no_tool(rng: random.Random, chat: Chat, made: list[Made], held_out: boo
     if rng.random() < (0.3 if held_out else 0.45) and "search" not in mine:  # what finds anything would fit
         other = rng.choice([s for s in SKILLS if s.names[0] not in mine])
         if not held_out and rng.random() < 0.5:
-            other = made_up(rng)
+            other = made_up(rng, rng.choice(made).skill if rng.random() < 0.5 else None)
         asked, _ = ask(rng, define(rng, other, held_out), chat.language, held_out)
         said, sort = UNKNOWN[chat.language], other.sort
     else:

@@ -11,7 +11,7 @@ from batches import Batch, Pictures
 from network import COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, POINTED_LAYERS, TOLD_LAYER, Network, waves
 from scenes import CELL
 
-SHARES = {"seen": 0.15, "told": 0.05, "placed": 0.15, "measured": 0.15, "side": 0.1, "boxed": 0.15, "waved": 0.3, "pointed": 0.5, "sort": 0.15, "reading": 0.15}
+SHARES = {"seen": 0.15, "told": 0.05, "placed": 0.15, "measured": 0.15, "side": 0.1, "boxed": 0.15, "waved": 0.3, "edged": 0.3, "pointed": 0.5, "sort": 0.15, "reading": 0.15}
 """Of the aids' losses beside the answers'."""
 SEEN_WEIGHTS = torch.tensor([1.0] * (KIND_CLASSES * COLOUR_CLASSES + KIND_CLASSES + COLOUR_CLASSES) + [3.0] * LETTER_CLASSES)
 """Letters are few among a picture's tokens."""
@@ -73,7 +73,9 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
         told = tapped[TOLD_LAYER].reshape(-1, net.s.hidden)[at].view(rows.shape)
         losses["told"] = seen_loss(net.aids["told"](told), p)
         losses["placed"] = placed_loss(net.aids["placed"](told), p)
-        losses["waved"] = waved_loss(net.aids["told waves"](F.rms_norm(told, told.shape[-1:])), torch.from_numpy(p.placed), torch.from_numpy(p.has_shape))
+        has = torch.from_numpy(p.has_shape)
+        losses["waved"] = waved_loss(net.aids["told waves"](F.rms_norm(told, told.shape[-1:])), torch.from_numpy(p.placed), has)
+        losses["edged"] = waved_loss(net.aids["seen waves"](merged), torch.from_numpy(p.seen)[..., -4:], has)
         for name, noted in (("measured", batch.measured), ("side", batch.sides)):
             if noted is not None and len(noted):
                 place, truth = torch.from_numpy(noted).unbind(1)

@@ -189,7 +189,8 @@ class Network(nn.Module):
         self.norm = nn.Parameter(torch.ones(s.hidden))
         asked = {"told": SEEN, "placed": PLACED, "measured": DECADES, "side": SIDES, "boxed": 4, "told waves": WAVES, "boxed waves": WAVES, "sort": SORTS}
         heads = {name: nn.Linear(s.hidden, n) for name, n in asked.items()}
-        self.aids = nn.ModuleDict({"seen": nn.Linear(4 * s.vision_hidden, SEEN), **heads})
+        seen = {name: nn.Linear(4 * s.vision_hidden, n) for name, n in {"seen": SEEN, "seen waves": WAVES}.items()}
+        self.aids = nn.ModuleDict({**seen, **heads})
         self.reset()
 
     def take(self, state: dict[str, Tensor]) -> None:
@@ -208,7 +209,7 @@ class Network(nn.Module):
                 if m.bias is not None:
                     nn.init.zeros_(m.bias)
         nn.init.normal_(self.embed.weight, std=0.06)
-        for name in ("told waves", "boxed waves"):
+        for name in ("seen waves", "told waves", "boxed waves"):
             nn.init.zeros_(self.aids[name].weight)
         for block in (*self.blocks, *self.vision.blocks):
             block.out.weight.data *= 0.3

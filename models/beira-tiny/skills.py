@@ -32,6 +32,10 @@ def _mail(rng: random.Random, held_out: bool) -> str:
     return f"{saying.name(rng, held_out).lower()}@{saying.word(rng, held_out)}.com"
 
 
+def _file(rng: random.Random, held_out: bool) -> str:
+    return f"{saying.word(rng, held_out)}.{rng.choice(('txt', 'csv', 'json', 'md', 'py'))}"
+
+
 def _time(rng: random.Random, held_out: bool) -> str:
     return f"{rng.randint(1, 12)}:{rng.choice(('00', '15', '30', '45'))}"
 
@@ -120,6 +124,88 @@ SKILLS = (
           ("Mude a luz de {0} para {1}.", "Luz de {0}: {1}.", "Ponha a luz de {0} em {1}.")),
     Skill(("set_alarm", "alarm", "wake_me"), ("Set an alarm",), (P(("time", "at"), _time, "The time"),),
           ("Wake me at {0}.", "Set an alarm for {0}.", "Alarm at {0}."), ("Acorde-me às {0}.", "Alarme às {0}.", "Crie um alarme para {0}.")),
+    Skill(("translate", "translate_text"), ("Translate a text into a language", "Say something in another language"),
+          (P(("text", "phrase"), saying.phrase, "What to translate"), P(("language", "to"), _one("French", "German", "Italian", "Japanese", "Polish"), "The language")),
+          ("Translate {0} to {1}.", "Translate {0} into {1}.", "How do you say {0} in {1}?", "Put {0} into {1}."),
+          ("Traduza {0} para {1}.", "Como se diz {0} em {1}?", "Passe {0} para {1}.")),
+    Skill(("create_event", "add_event", "schedule"), ("Add an event to the calendar", "Create an appointment"),
+          (P(("title", "event", "name"), saying.phrase, "What it is"), P(("time", "start"), _time, "When it begins")),
+          ("Schedule {0} at {1}.", "Put {0} in my calendar at {1}.", "Create an event {0} at {1}.", "Add {0} to the calendar at {1}."),
+          ("Agende {0} às {1}.", "Crie um evento {0} às {1}.", "Marque {0} para as {1}.")),
+    Skill(("get_directions", "directions", "route"), ("Find the way to a place", "Directions between two places"),
+          (P(("start", "from"), saying.city, "Where to begin"), P(("end", "to"), saying.city, "Where to go")),
+          ("How do I get from {0} to {1}?", "Directions from {0} to {1}.", "Show me the way from {0} to {1}.", "Find a route from {0} to {1}."),
+          ("Como vou de {0} a {1}?", "Mostre o caminho de {0} até {1}.", "Qual é a rota de {0} a {1}?")),
+    Skill(("find_restaurant", "restaurants", "search_restaurants"), ("Find a restaurant in a city",),
+          (P(("food", "cuisine", "kind"), _one("Italian", "Mexican", "Indian", "Chinese", "vegan"), "The kind of food"), P(("city", "location"), saying.city, "Where")),
+          ("Find a {0} restaurant in {1}.", "Where can I eat {0} food in {1}?", "I want {0} food in {1}.", "Look for a {0} restaurant in {1}."),
+          ("Encontre um restaurante {0} em {1}.", "Onde posso comer comida {0} em {1}?", "Procure um restaurante {0} em {1}.")),
+    Skill(("take_note", "note", "write_note"), ("Write a note",), (P(("text", "content"), saying.phrase, "The note"),),
+          ("Take a note: {0}", "Note that {0}.", "Write down {0}.", "Make a note of {0}."), ("Anote: {0}", "Anote que {0}.", "Tome nota de {0}.")),
+    Skill(("set_temperature", "thermostat"), ("Set the temperature of a room",),
+          (P(("degrees", "temperature"), _number(10, 35), "Degrees", "integer"), P(("room", "zone"), _one("kitchen", "bedroom", "office", "bathroom"), "The room")),
+          ("Set the temperature to {0} degrees in the {1}.", "Make it {0} degrees in the {1}.", "Heat the {1} to {0} degrees."),
+          ("Ponha a temperatura em {0} graus: {1}.", "Aqueça {1} até {0} graus.", "Deixe {1} a {0} graus.")),
+    Skill(("book_hotel", "find_hotel", "reserve_hotel"), ("Book a hotel room in a city",),
+          (P(("city", "place"), saying.city, "Where"), P(("nights", "count"), _number(1, 21), "How many nights", "integer")),
+          ("Book a hotel in {0} for {1} nights.", "Find a hotel in {0} for {1} nights.", "I need a room in {0} for {1} nights."),
+          ("Reserve um hotel em {0} por {1} noites.", "Encontre um hotel em {0} por {1} noites.", "Preciso de um quarto em {0} por {1} noites.")),
+    Skill(("get_balance", "check_balance", "account_balance"), ("Get the balance of an account",), (P(("account", "id"), _code, "The account"),),
+          ("What is the balance of account {0}?", "How much money is in account {0}?", "Check the balance of {0}.", "Show the balance of account {0}."),
+          ("Qual é o saldo da conta {0}?", "Quanto dinheiro há na conta {0}?", "Mostre o saldo da conta {0}.")),
+    Skill(("pay_bill", "send_money", "transfer"), ("Send money to a person",),
+          (P(("amount", "sum"), _number(1, 999), "How much", "number"), P(("to", "name"), saying.name, "Who gets it")),
+          ("Send {0} dollars to {1}.", "Transfer {0} dollars to {1}.", "Pay {0} dollars to {1}.", "Give {0} dollars to {1}."),
+          ("Envie {0} reais para {1}.", "Transfira {0} reais para {1}.", "Pague {0} reais a {1}.")),
+    Skill(("get_recipe", "recipe", "find_recipe"), ("Find a recipe for a dish",), (P(("dish", "food"), saying.word, "The dish"),),
+          ("How do I cook {0}?", "Find a recipe for {0}.", "Give me a recipe with {0}.", "How is {0} made?"),
+          ("Como se faz {0}?", "Encontre uma receita de {0}.", "Dê-me uma receita com {0}.")),
+    Skill(("read_file", "open_file", "show_file"), ("Read a file",), (P(("path", "file"), _file, "The file"),),
+          ("Read the file {0}.", "Open {0}.", "What is in the file {0}?", "Show me the file {0}."),
+          ("Leia o arquivo {0}.", "Abra {0}.", "O que há no arquivo {0}?")),
+    Skill(("delete_file", "remove_file"), ("Delete a file",), (P(("path", "file"), _file, "The file"),),
+          ("Delete the file {0}.", "Remove {0}.", "Erase the file {0}."), ("Apague o arquivo {0}.", "Remova {0}.", "Exclua o arquivo {0}.")),
+    Skill(("create_ticket", "open_ticket", "report_issue"), ("Open a support ticket",),
+          (P(("title", "subject"), saying.phrase, "What is wrong"), P(("priority", "level"), _one("low", "medium", "high", "urgent"), "How urgent it is")),
+          ("Open a {1} ticket about {0}.", "Create a ticket for {0} with {1} priority.", "Report {0} as {1}."),
+          ("Abra um chamado sobre {0} com prioridade {1}.", "Crie um chamado {1} sobre {0}.", "Relate {0} como {1}.")),
+    Skill(("order_status", "get_order", "find_order"), ("Get the status of an order",), (P(("order_id", "order"), _code, "The order"),),
+          ("What is the status of order {0}?", "Is order {0} ready?", "Where is my order {0}?", "Check the order {0}."),
+          ("Qual é a situação do pedido {0}?", "O pedido {0} está pronto?", "Verifique o pedido {0}.")),
+    Skill(("add_contact", "save_contact", "new_contact"), ("Save the address of a person",),
+          (P(("name", "person"), saying.name, "Who"), P(("email", "address"), _mail, "The address")),
+          ("Save {1} as the address of {0}.", "Add {0} to my contacts with {1}.", "Add the contact {0}: {1}"),
+          ("Salve {1} como o endereço de {0}.", "Adicione {0} aos meus contatos com {1}.", "Adicione o contato {0}: {1}")),
+    Skill(("get_news", "news", "headlines"), ("Get the news about something",), (P(("topic", "about", "subject"), saying.phrase, "What about"),),
+          ("What is the news about {0}?", "Show me the news about {0}.", "Any news on {0}?", "Give me the headlines about {0}."),
+          ("Quais são as notícias sobre {0}?", "Mostre as notícias sobre {0}.", "Há novidades sobre {0}?")),
+    Skill(("lock_door", "door", "set_lock"), ("Lock or unlock a door",),
+          (P(("door", "which"), _one("front", "back", "garage", "cellar"), "The door"), P(("state", "mode"), _one("locked", "unlocked", "open", "closed"), "How it should be")),
+          ("The {0} door should be {1}.", "Make the {0} door {1}.", "I want the {0} door {1}."),
+          ("A porta {0} deve ficar {1}.", "Deixe a porta {0}: {1}.", "Quero a porta {0} {1}.")),
+    Skill(("set_volume", "volume", "change_volume"), ("Change how loud it is",), (P(("level", "percent"), _number(0, 100), "In percent", "integer"),),
+          ("Set the volume to {0}.", "Volume {0}, please.", "Change the volume to {0} percent.", "Turn the volume to {0}."),
+          ("Ponha o volume em {0}.", "Volume {0}, por favor.", "Mude o volume para {0}.")),
+    Skill(("get_distance", "distance"), ("Measure how far two places are apart",),
+          (P(("a", "first", "from"), saying.city, "One place"), P(("b", "second", "to"), saying.city, "The other")),
+          ("How far is it from {0} to {1}?", "What is the distance between {0} and {1}?", "How many kilometers from {0} to {1}?"),
+          ("Qual é a distância entre {0} e {1}?", "Quantos quilômetros de {0} a {1}?", "{0} fica longe de {1}?")),
+    Skill(("find_movie", "search_movies", "movie"), ("Look for a movie",), (P(("title", "query"), saying.phrase, "Its title"),),
+          ("Find the movie {0}.", "I want to watch {0}.", "Is there a movie called {0}?", "Where can I watch {0}?"),
+          ("Encontre o filme {0}.", "Quero assistir {0}.", "Existe um filme chamado {0}?")),
+    Skill(("water_plants", "watering"), ("Water the plants",), (P(("liters", "amount"), _number(1, 30), "How much", "integer"),),
+          ("Water the plants with {0} liters.", "Give the plants {0} liters.", "The plants need {0} liters."),
+          ("Regue as plantas com {0} litros.", "Dê {0} litros às plantas.", "As plantas precisam de {0} litros.")),
+    Skill(("buy_ticket", "get_tickets", "tickets"), ("Buy tickets for a show",),
+          (P(("count", "number"), _number(1, 9), "How many", "integer"), P(("show", "event"), saying.phrase, "Which show")),
+          ("Buy {0} tickets for {1}.", "Get me {0} tickets to {1}.", "I need {0} tickets for {1}."),
+          ("Compre {0} ingressos para {1}.", "Quero {0} ingressos de {1}.", "Preciso de {0} ingressos para {1}.")),
+    Skill(("run_query", "query_database", "sql"), ("Look something up in a table of the database",), (P(("table", "from"), saying.word, "The table"),),
+          ("List all rows of the table {0}.", "Query the table {0}.", "Select everything from {0}.", "What is in the table {0}?"),
+          ("Liste as linhas da tabela {0}.", "Consulte a tabela {0}.", "O que há na tabela {0}?")),
+    Skill(("charge_car", "start_charging"), ("Charge the car",), (P(("percent", "level"), _number(10, 100), "How full", "integer"),),
+          ("Charge the car to {0} percent.", "Fill the battery of the car to {0} percent.", "The car should have {0} percent."),
+          ("Carregue o carro até {0} por cento.", "Encha a bateria do carro até {0} por cento.", "O carro deve ter {0} por cento.")),
 )  # fmt: skip
 SKILLS_HELD_OUT = (
     Skill(("track_package", "find_package"), ("Track a package by its number",), (P(("number", "tracking"), _code, "The number"),),
@@ -153,9 +239,10 @@ _MAKERS: tuple[tuple[Maker, str], ...] = (
 _JOINTS = {"en": ("for", "in", "with", "at", "to", "from", "by", "on"), "pt": ("para", "em", "com", "de", "por")}
 
 
-def made_up(rng: random.Random) -> Skill:
-    """A skill that no other example has: what it is called and asked by has to be read."""
-    verb, noun = rng.choice(sorted(VERBS)), saying.word(rng, False)
+def made_up(rng: random.Random, like: Skill | None = None) -> Skill:
+    """A skill that no other example has: what it is called and asked by has to be read. It does what `like` does, if that is
+    given, to something else."""
+    verb, noun = (like.verb if like else "") or rng.choice(sorted(VERBS)), saying.word(rng, False)
     verb_pt, r = VERBS[verb], rng.random()
     if r < 0.4:
         names = (f"{verb}_{noun}", f"{noun}_{verb}")

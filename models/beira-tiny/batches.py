@@ -49,7 +49,7 @@ class Batch:
     sides: np.ndarray | None = None
     """(relations, 2): flat place and the direction."""
     boxed: np.ndarray | None = None
-    """(boxes' tokens, 5): flat place and the box in tokens."""
+    """(boxes' tokens, 5): flat place and the box in tokens, NaN for each coordinate that is not asked there."""
     pointed: np.ndarray | None = None
     """(answers' tokens, 3): chat, place in it and head of what must look at its source."""
     sources: np.ndarray | None = None

@@ -38,9 +38,17 @@ def placed_loss(said: Tensor, p: Pictures) -> Tensor:
     return loss + (said[..., 4:] - torch.from_numpy(p.placed))[has].abs().mean() if has.any() else loss
 
 
-def waved_loss(said: Tensor, boxes: Tensor, has: Tensor) -> Tensor:
-    """Of a head asked for the waves of boxes, given in tokens, where there are any; 1 for one that knows nothing."""
-    return 2 * (said[has] - waves(boxes[has] * CELL)).square().mean() if has.any() else said.sum() * 0
+def waved_loss(said: Tensor, boxes: Tensor, is_asked: Tensor) -> Tensor:
+    """Of a head asked for the waves of boxes' coordinates, given in tokens, those that are asked for; 1 for one that knows nothing."""
+    if not is_asked.any():
+        return said.sum() * 0
+    return 2 * (said.unflatten(-1, (4, -1)) - waves(boxes * CELL).unflatten(-1, (4, -1)))[is_asked].square().mean()
+
+
+def edges(p: Pictures) -> Tensor:
+    """(b, tokens, 4): which of its shape's edges a token shows; these it can see, the others it had to be told."""
+    offsets = torch.from_numpy(p.seen)[..., -4:]
+    return torch.from_numpy(p.has_shape)[..., None] & (offsets >= 0) & (offsets <= 1)
 
 
 def look_loss(net: Network, p: Pictures) -> dict[str, Tensor]:
@@ -73,9 +81,9 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
         told = tapped[TOLD_LAYER].reshape(-1, net.s.hidden)[at].view(rows.shape)
         losses["told"] = seen_loss(net.aids["told"](told), p)
         losses["placed"] = placed_loss(net.aids["placed"](told), p)
-        has = torch.from_numpy(p.has_shape)
-        losses["waved"] = waved_loss(net.aids["told waves"](F.rms_norm(told, told.shape[-1:])), torch.from_numpy(p.placed), has)
-        losses["edged"] = waved_loss(net.aids["seen waves"](merged), torch.from_numpy(p.seen)[..., -4:], has)
+        shown = edges(p)
+        losses["waved"] = waved_loss(net.aids["told waves"](F.rms_norm(told, told.shape[-1:])), torch.from_numpy(p.placed), shown)
+        losses["edged"] = waved_loss(net.aids["seen waves"](merged), torch.from_numpy(p.seen)[..., -4:], shown)
         for name, noted in (("measured", batch.measured), ("side", batch.sides)):
             if noted is not None and len(noted):
                 place, truth = torch.from_numpy(noted).unbind(1)
@@ -84,9 +92,10 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
         if batch.boxed is not None and len(batch.boxed):
             noted = torch.from_numpy(batch.boxed)
             pointed = tapped[POINTED_LAYERS[-1]].reshape(-1, net.s.hidden)[noted[:, 0].long()]
-            losses["boxed"] = (net.aids["boxed"](pointed) - noted[:, 1:]).abs().mean()
+            boxes = noted[:, 1:]
+            losses["boxed"] = (net.aids["boxed"](pointed) - boxes)[~boxes.isnan()].abs().mean()
             said = net.aids["boxed waves"](F.rms_norm(pointed, pointed.shape[-1:]))
-            losses["waved"] = losses["waved"] + waved_loss(said, noted[:, 1:], torch.ones(len(noted), dtype=torch.bool))
+            losses["waved"] = losses["waved"] + waved_loss(said, boxes, ~boxes.isnan())
     kept = weights > 0
     logits = net.logits(out[:, :-1][kept])
     each = F.cross_entropy(logits, tokens[:, 1:][kept], reduction="none")

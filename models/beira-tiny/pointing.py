@@ -7,6 +7,7 @@ read from the red circle's tokens, or a copied word from where it stands, is a s
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, field
 
@@ -40,7 +41,7 @@ class Encoded:
     pictures: list[Picture] = field(default_factory=list)
     measured: list[tuple[int, int]] = field(default_factory=list)
     sides: list[tuple[int, int]] = field(default_factory=list)
-    boxed: list[tuple[int, Box]] = field(default_factory=list)
+    boxed: list[tuple[int, tuple[float, ...]]] = field(default_factory=list)
     sorts: list[tuple[int, int]] = field(default_factory=list)
     pointed: list[tuple[int, int, list[int]]] = field(default_factory=list)
     texts: list[Said] = field(default_factory=list)
@@ -95,15 +96,13 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
         named += [(start, s, picture) for start, _ in spans]
         if task.endswith("ground"):
             bounds = [(m.start() + 1, m.end()) for m in re.finditer(re.escape(json.dumps(list(s.box))), text)]
-            made.boxed += [(place, s.box) for span in bounds for place in made.before(span)]
             spans += bounds
+            for span in bounds:
+                point_bounds(made, s, span, picture)
         if len(made.pictures) == 1 and _is_asked_for(s, text, task, chat.language):
             spans.append((text.rindex(" "), len(text) - 1))
         for span in spans:
             made.point(span, LOOKING, cells_of(s.box, picture))
-        for span in bounds if task.endswith("ground") else ():
-            made.point(span, MEASURING, cells_of(s.box, picture))
-            made.decide(span, 2.0)
     if "relation" in task and len(named) == 2:
         (a, first, picture), (b, second, _) = sorted(named, key=lambda n: n[0])
         between = a + len(shape_name(first.kind, first.colour, chat.language)), text.rindex(" ", 0, b - 1)
@@ -117,6 +116,21 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
         if scene.text and (at := text.find(scene.text)) >= 0:
             for i, box in enumerate(scene.letters):
                 made.point((at + i, at + i + 1), LOOKING, cells_of(box, picture))
+
+
+def point_bounds(made: Encoded, s: Shape, bounds: Span, picture: Picture) -> None:
+    """Each of the box's coordinates, which stand in `bounds`, at the tokens in which that edge is seen."""
+    for k, number in enumerate(re.compile(r"\d+").finditer(made.texts[-1][0], *bounds)):
+        made.point(number.span(), MEASURING, cells_of(_edge(s.box, k), picture))
+        made.boxed += [(place, tuple(v if i == k else math.nan for i, v in enumerate(s.box))) for place in made.before(number.span())]
+    made.decide(bounds, 2.0)
+
+
+def _edge(box: Box, k: int) -> Box:
+    """The box's pixels along the edge whose coordinate is its `k`th."""
+    x1, y1, x2, y2 = box
+    inner = max(x1, x2 - 1), max(y1, y2 - 1)
+    return ((x1, y1, x1 + 1, y2), (x1, y1, x2, y1 + 1), (inner[0], y1, inner[0] + 1, y2), (x1, inner[1], x2, inner[1] + 1))[k]
 
 
 def point_list(made: Encoded, chat: Chat) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 
 import pytest
@@ -131,7 +132,11 @@ def test_coordinates_point_to_the_shape_that_they_bound() -> None:
     made = said(json.dumps([{"bbox_2d": list(BLUE.box), "label": "blue square"}]), PICTURE)
     point_shapes(made, chat, "ground")
     assert looked_at(made, LOOKING) == {"84, 0, 111, 55]": [6, 10], "blue square": [6, 10]}
-    assert looked_at(made, MEASURING) == {"84, 0, 111, 55]": [6, 10]}
+    assert looked_at(made, MEASURING) == {"84": [6, 10], "0": [6], "111": [6, 10], "55": [10]}
+    places = sorted({place for place, *_ in made.boxed})
+    assert "".join(chr(made.ids[place + 1]) for place in places) == "84011155"
+    asked = [[v for v in box if not math.isnan(v)] for _, box in sorted(made.boxed, key=lambda b: b[0])]
+    assert asked == [[84], [84], [0], [111], [111], [111], [55], [55]]
 
 
 def test_a_direction_points_to_both() -> None:

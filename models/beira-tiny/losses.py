@@ -8,10 +8,13 @@ from torch import Tensor
 
 import batches
 from batches import Batch, Pictures
-from network import COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, POINTED_LAYERS, TOLD_LAYER, Network, waves
+from network import COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, OWN_LAYERS, POINTED_LAYERS, TOLD_LAYER, Network, waves
 from scenes import CELL
 
-SHARES = {"seen": 0.15, "told": 0.05, "placed": 0.15, "measured": 0.15, "side": 0.1, "boxed": 0.15, "waved": 0.3, "edged": 0.3, "pointed": 0.5, "sort": 0.15, "reading": 0.15}
+SHARES = {
+    "seen": 0.15, "edged": 0.3, "own": 0.1, "told": 0.05, "placed": 0.15, "waved": 0.3, "pointed": 0.5, "measured": 0.15, "boxed": 0.15, "side": 0.1,
+    "sort": 0.15, "reading": 0.15,
+}  # fmt: skip
 """Of the aids' losses beside the answers'."""
 SEEN_WEIGHTS = torch.tensor([1.0] * (KIND_CLASSES * COLOUR_CLASSES + KIND_CLASSES + COLOUR_CLASSES) + [3.0] * LETTER_CLASSES)
 """Letters are few among a picture's tokens."""
@@ -43,6 +46,14 @@ def waved_loss(said: Tensor, boxes: Tensor, is_asked: Tensor) -> Tensor:
     if not is_asked.any():
         return said.sum() * 0
     return 2 * (said.unflatten(-1, (4, -1)) - waves(boxes * CELL).unflatten(-1, (4, -1)))[is_asked].square().mean()
+
+
+def own_loss(said: Tensor, p: Pictures) -> Tensor:
+    """Of a head asked in which column and row of its picture a token is. Where it is not known exactly, no edge is: a token
+    sees an edge within itself, to the pixel; the rest of a coordinate is where the token is."""
+    n = said.shape[1]
+    truth = torch.stack([torch.arange(n) % p.columns, torch.arange(n) // p.columns], -1).expand(len(said), n, 2)
+    return F.cross_entropy(said.unflatten(-1, (2, -1)).flatten(0, -2), truth.flatten())
 
 
 def edges(p: Pictures) -> Tensor:
@@ -82,7 +93,12 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
         losses["told"] = seen_loss(net.aids["told"](told), p)
         losses["placed"] = placed_loss(net.aids["placed"](told), p)
         shown = edges(p)
+        for i in OWN_LAYERS:
+            own = tapped[i].reshape(-1, net.s.hidden)[at].view(rows.shape)
+            losses["own"] = losses.get("own", 0) + own_loss(net.aids[f"own {i}"](F.rms_norm(own, own.shape[-1:])), p)
+        kept_on = tapped[POINTED_LAYERS[0]].reshape(-1, net.s.hidden)[at].view(rows.shape)
         losses["waved"] = waved_loss(net.aids["told waves"](F.rms_norm(told, told.shape[-1:])), torch.from_numpy(p.placed), shown)
+        losses["waved"] = losses["waved"] + waved_loss(net.aids["kept waves"](F.rms_norm(kept_on, kept_on.shape[-1:])), torch.from_numpy(p.placed), shown)
         losses["edged"] = waved_loss(net.aids["seen waves"](merged), torch.from_numpy(p.seen)[..., -4:], shown)
         for name, noted in (("measured", batch.measured), ("side", batch.sides)):
             if noted is not None and len(noted):

@@ -20,8 +20,9 @@ PATCH, MERGE, WINDOW = 14, 2, 4
 PATCH_VALUES = 3 * PATCH * PATCH
 STRIP = 128
 """Queries whose attention is computed together."""
-TOLD_LAYER, POINTED_LAYERS = 2, (3, 4)
-"""The text model's layers whose outputs the aids are asked about: of the pictures' tokens, and (the last) of the answers'.
+OWN_LAYERS, TOLD_LAYER, POINTED_LAYERS = (0, 1), 2, (3, 4)
+"""The text model's layers whose outputs the aids are asked about: of the pictures' tokens where they are, then what they
+show, and (the last) of the answers'.
 In the latter ones heads are also shown where to look: the second time they know what the first one found."""
 
 
@@ -187,7 +188,8 @@ class Network(nn.Module):
         self.embed = nn.Embedding(s.vocabulary, s.hidden)
         self.blocks = nn.ModuleList(TextBlock(s) for _ in range(s.layers))
         self.norm = nn.Parameter(torch.ones(s.hidden))
-        asked = {"told": SEEN, "placed": PLACED, "measured": DECADES, "side": SIDES, "boxed": 4, "told waves": WAVES, "boxed waves": WAVES, "sort": SORTS}
+        asked = {"told": SEEN, "placed": PLACED, "measured": DECADES, "side": SIDES, "boxed": 4, "told waves": WAVES, "kept waves": WAVES, "boxed waves": WAVES, "sort": SORTS}
+        asked |= {f"own {i}": 2 * MOST_CELLS for i in OWN_LAYERS}
         heads = {name: nn.Linear(s.hidden, n) for name, n in asked.items()}
         seen = {name: nn.Linear(4 * s.vision_hidden, n) for name, n in {"seen": SEEN, "seen waves": WAVES}.items()}
         self.aids = nn.ModuleDict({**seen, **heads})
@@ -209,7 +211,7 @@ class Network(nn.Module):
                 if m.bias is not None:
                     nn.init.zeros_(m.bias)
         nn.init.normal_(self.embed.weight, std=0.06)
-        for name in ("seen waves", "told waves", "boxed waves"):
+        for name in ("seen waves", "told waves", "kept waves", "boxed waves"):
             nn.init.zeros_(self.aids[name].weight)
         for block in (*self.blocks, *self.vision.blocks):
             block.out.weight.data *= 0.3
@@ -265,6 +267,8 @@ def waves(boxes: Tensor) -> Tensor:
     return torch.cat((angles.cos(), angles.sin()), -1).flatten(-2)
 
 
+MOST_CELLS = 16
+"""Columns, or rows, of the largest pictures."""
 DECADES, SIDES = 46, 4
 """What an answer's tokens are asked about, besides the box of the shape: the tens of the coordinate that they write, the
 direction that they tell."""

@@ -218,3 +218,33 @@ def listed(items: list[str], language: str) -> str:
     if len(items) == 1:
         return items[0]
     return ", ".join(items[:-1]) + (" and " if language == "en" else " e ") + items[-1]
+
+COMMON = (
+    "able abrir account achar act add age ago air ajuda all alto amigo andar animal answer antes aprender area areia arm art arte ask assunto aula back bad "
+    "bag baixo ball banco banho bank barato barba base beat beber bed big bill bird bit black blood blow board boat body bola bom book born both bottom box "
+    "boy braço break bridge brilho bring brother build burn bus busy cabelo café caixa call calor cama caminho campo cantar car card care carry carta casa "
+    "casaco case cat catch cause cell chair change chave check chegar cheio child choose church chuva cidade city claro class clear climb clock cloud coat "
+    "coisa cold colher come comer compra conta cook cool copo corda corner corpo correr corte cost costa count couro cover cross crowd cry cup cut céu "
+    "dance dançar dark date day dedo deep dente desk dia dinner dizer doce dog dono door dor dormir double down draw dream dress drink drive drop dry each "
+    "early earth east easy eat edge egg end enter entrar escola escuro espaço even event eye faca face fact falar fall family família far farm fast father "
+    "fazer fear feel feira festa field fight filho fill film fim find finger fire fish fit fix floor flor fly fogo folha follow food foot force forest fork "
+    "form forte free fresh friend frio front fruit fruta full fundo game garden gas gato gente gift girl give glass goal gold good gosto grande grass great "
+    "ground group grow grupo guerra guess gun hair half hall hand hang hard hat head hear heat heavy help hide high hill hit hold hole home homem hope hora "
+    "horse hot hotel hour house human hunt hurry ice idea ideia igreja ilha image inch inverno irmão iron island janela job jogo join joke jovem jump keep "
+    "kid kill king kiss kitchen knee knife know lado lady lago lake land large last late laugh lavar law lay lead leaf learn leave left leg leite lento ler "
+    "letter levar level lie life lift limpo line linha lion lip list livre local loja long longe loss lot loud love low luck lunch luta luz machine mail "
+    "main make mala manhã map mark market match meal meat meet mesmo metal milk mind mine miss mix money month moon mother mouth move mundo music máquina "
+    "mãe mão mês música nadar nail neck need nest net neve new night noise noite nome north nose novo nurse oil old olho open order ouro ouvir oven owner "
+    "pack page pai paint pair palavra papel paper parar parent park part party pass passo path pato paz peace peixe pele pen people pequeno perna perto "
+    "phone photo piece pig pipe piso plan plant plate play pobre point ponte pool poor porta post power praia prato press preço price primo print prize "
+    "pull push quadro queen quente querer quick quiet race radio rain raiz range rate read record rede rei rent rest rice rich rico ride ring rir rise "
+    "river road rock roof root rope rosto round rua rule run rápido safe sal salt sand sangue save scale school score sea search seat seco seed segredo "
+    "sell selo sempre send sentar serra serve set shake shape share sharp sheep sheet shelf shine ship shirt shoe shop short shout show side sign silver "
+    "sing sister sit size skin sky sleep slow small smell smoke snow soap soft soil sol som song sono sopa sort sorte sound soup south space speak speed "
+    "spend spoon sport spot spring staff stage stair stand state stay steel step stick stock stop store storm story street strong study subir sugar suit "
+    "sun swim table tail talk tall tank tarde taste tax teach team tell tempo tent terra test teto text thick thin thing think throw tia tie tiger tinta "
+    "tip title today tool tooth top total touch tour town toy trabalho track trade train travel tree trem trick trip triste truck trust turn type uncle "
+    "under use van velho vender ver verão vida view village vinho visit viver voice voltar voz wait walk wall war warm wash watch wave weak wear week "
+    "weight west wheel wide wife wild win wind wine wing winter wire wish woman wood wool work world worry write yard year young zero"
+).split()
+"""Everyday words, of which a text is never sure what they will be: names of tools and keys, values, filler."""

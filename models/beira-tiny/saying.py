@@ -10,6 +10,7 @@ from lexicon import (
     CAPITALS,
     CITIES,
     CITIES_HELD_OUT,
+    COMMON,
     EUROPEAN,
     GREETINGS,
     NAMES,
@@ -77,7 +78,7 @@ def word(rng: random.Random, held_out: bool) -> str:
         return "".join(rng.choice(string.ascii_lowercase) for _ in range(rng.randint(3, 7)))
     if held_out:
         return rng.choice(WORDS_HELD_OUT)
-    return syllables(rng) if r < 0.5 else rng.choice(WORDS)
+    return syllables(rng) if r < 0.45 else rng.choice(COMMON) if r < 0.75 else rng.choice(WORDS)
 
 
 def name(rng: random.Random, held_out: bool) -> str:

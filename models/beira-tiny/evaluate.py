@@ -9,7 +9,9 @@ import argparse
 import asyncio
 import json
 import random
+import statistics
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +21,29 @@ import PIL.ImageFont
 
 import saying
 import scenes
-from chats import request
+from chats import data_url, request
 from examples import BARS, NEEDLE_DEPTHS, TASKS, Example, example, score
 from runtime.ai.service import Service
 from runtime.catalog.catalog import Catalog
 from runtime.catalog.manifest import Manifest
 from runtime.config import EngineSettings
 from runtime.engine.engine import Engine
+from tokens import markup_ids
 
 Answered = tuple[Example, dict[str, Any], float]
 
 
+END = markup_ids()["<|im_end|>"]
 LONG_WORDS = (430, 900, 1800, 3600, 6400)
 """Words of filler around a needle; the last come near to the whole context of 32,768 tokens."""
 
 
-def service_of(folder: Path, context: int = 16384, sequences: int = 8) -> Service:
-    """A service whose embedded model is the one in `folder`."""
+def service_of(folder: Path, context: int = 16384, sequences: int = 8, drafts: int = 7) -> Service:
+    """A service whose embedded model is the one in `folder`; its engine has one thread."""
 
     def make(manifest: Manifest) -> Engine:
         text, projector = folder / "beira-tiny.gguf", folder / "beira-tiny-mmproj.gguf"
-        return Engine(text, projector, EngineSettings(context=context, max_sequences=sequences, threads=1), name=manifest.id)
+        return Engine(text, projector, EngineSettings(context=context, max_sequences=sequences, threads=1, draft_tokens=drafts), name=manifest.id)
 
     return Service(Catalog([]), make, default="beira-tiny", load=(), is_dev=True, allow_stand_in=False)
 
@@ -78,6 +82,36 @@ async def long_ones(folder: Path) -> list[str]:
         return lines
     finally:
         await service.aclose()
+
+
+async def speed(folder: Path) -> list[str]:
+    """How long loading takes, the first token about a picture that was never seen, and the tokens of one long answer."""
+    loaded, first, rates = list[float](), list[float](), dict[int, list[float]]()
+    for drafts in (7, 0):
+        for i in range(5):
+            service = service_of(folder, drafts=drafts)
+            began = time.perf_counter()
+            await service.start()
+            try:
+                await (await service.run({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1})).result()
+                loaded.append(time.perf_counter() - began)
+                for j in range(2):
+                    scene = scenes.draw_shapes(random.Random(f"speed {drafts} {i} {j}"), (224, 224), 2)
+                    content = [{"type": "text", "text": "What is in this image?"}, {"type": "image_url", "image_url": {"url": data_url(scene.picture)}}]
+                    began = time.perf_counter()
+                    await (await service.run({"messages": [{"role": "user", "content": content}], "max_tokens": 1})).result()
+                    first.append(time.perf_counter() - began)
+                endless = {"messages": [{"role": "user", "content": "Name the european capitals"}], "max_tokens": 300, "logit_bias": {str(END): -100}}
+                began = time.perf_counter()
+                result = await (await service.run(endless)).result()
+                rates.setdefault(drafts, []).append(result["usage"]["completion_tokens"] / (time.perf_counter() - began))
+            finally:
+                await service.aclose()
+    return [
+        f"loaded and one token given after {statistics.median(loaded):.2f} s (median of {len(loaded)})",
+        f"first token about a picture of 224 x 224 after {1000 * statistics.median(first):.0f} ms (median of {len(first)})",
+        *(f"{statistics.median(r):.0f} tokens/s at one stream, drafts of at most {n} (median of {len(r)}, 300 tokens each)" for n, r in rates.items()),
+    ]
 
 
 def figures(answered: list[Answered]) -> dict[str, dict[str, float]]:
@@ -126,12 +160,16 @@ def main() -> None:
     p.add_argument("--tasks", nargs="*", default=list(TASKS))
     p.add_argument("--seen", action="store_true", help="ask what training may have had")
     p.add_argument("--show", type=int, default=0, help="print so many wrong answers a task")
+    p.add_argument("--speed", action="store_true", help="only times")
     p.add_argument("--long", action="store_true", help="only needles in prompts up to the whole context")
     p.add_argument("--json", type=Path)
     p.add_argument("--sheet", type=Path)
     a = p.parse_args()
     if a.long:
         print("\n".join(asyncio.run(long_ones(a.model))))
+        return
+    if a.speed:
+        print("\n".join(asyncio.run(speed(a.model))))
         return
     answered = asyncio.run(evaluate(a.model, a.tasks, a.count, not a.seen))
     made = figures(answered)

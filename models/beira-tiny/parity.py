@@ -185,7 +185,7 @@ def compare(work: Path, quant: str, count: int) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         text, projector = export.export(work / "checkpoint.pt", work / "tokenizer.json", Path(folder), quant)
         # the cache is the engine's own, in half precision
-        settings = EngineSettings(context=4096, max_sequences=2, threads=1)
+        settings = EngineSettings(context=4096, max_sequences=2, threads=1, kv_type="f16" if quant == "f32" else "auto")
         engine = Engine(text, projector, settings, name="parity")
         try:
             pieces = engine.vocabulary().pieces

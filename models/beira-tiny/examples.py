@@ -111,9 +111,9 @@ def score(example: Example, message: dict[str, Any]) -> float:
 
 
 def _items(text: str) -> list[str]:
-    """A sentence's parts whatever their order: `a, b and c`."""
-    head, verb, rest = re.split(r"(shows | mostra )", text, maxsplit=1) if re.search(r"shows | mostra ", text) else (text, "", "")
-    return [head, *sorted(re.split(r", | and | e |\.", rest))] if verb and "." in rest[-1:] and rest.count(".") == 1 else [text]
+    """A sentence's parts, those of what it lists in one order: `a, b and c`, with or without a verdict behind it."""
+    listed = re.fullmatch(r"(.*?(?:shows|mostra|I see|Vejo) )([^.;]+)((?:; [^.;]+)?\.)", text)
+    return [text] if listed is None else [listed[1], *sorted(re.split(r", | and | e ", listed[2])), listed[3]]
 
 
 def _json(text: str) -> Any:

@@ -93,6 +93,23 @@ def test_evaluation_asks_what_training_never_had() -> None:
     assert not names & {n for s in calling.SKILLS_HELD_OUT for n in s.names}
 
 
+@pytest.mark.parametrize(
+    ("said", "score"),
+    [
+        ("I see a red star, a blue heart and a black cross; a red star: yes.", 1.0),
+        ("I see a black cross, a red star and a blue heart; a red star: yes.", 1.0),
+        ("I see a black cross, a red star and a blue heart; a red star: no.", 0.0),
+        ("I see a black cross, a red star and a red heart; a red star: yes.", 0.0),
+        ("I see a black cross and a red star; a red star: yes.", 0.0),
+    ],
+)
+def test_the_order_of_what_is_listed_is_free(said: str, score: float) -> None:
+    chat = Chat()
+    chat.ask("Is there a red star?")
+    chat.answer("I see a red star, a blue heart and a black cross; a red star: yes.", "yes/no")
+    assert examples.score(examples.Example("yes/no", chat, 1), {"content": said}) == score
+
+
 @pytest.mark.parametrize("task", examples.TASKS)
 @pytest.mark.parametrize("language", ["en", "pt"])
 def test_the_right_answer_is_judged_right_and_another_wrong(task: str, language: str) -> None:

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import gguf
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
@@ -28,12 +29,10 @@ from runtime.catalog.catalog import Catalog
 from runtime.catalog.manifest import Manifest
 from runtime.config import EngineSettings
 from runtime.engine.engine import Engine
-from tokens import markup_ids
 
 Answered = tuple[Example, dict[str, Any], float]
 
 
-END = markup_ids()["<|im_end|>"]
 LONG_WORDS = (430, 900, 1800, 3600, 6400)
 """Words of filler around a needle; the last come near to the whole context of 32,768 tokens."""
 
@@ -87,6 +86,7 @@ async def long_ones(folder: Path) -> list[str]:
 async def speed(folder: Path) -> list[str]:
     """How long loading takes, the first token about a picture that was never seen, and the tokens of one long answer."""
     loaded, first, rates = list[float](), list[float](), dict[int, list[float]]()
+    end = gguf.GGUFReader(folder / "beira-tiny.gguf").fields["tokenizer.ggml.eos_token_id"].contents()
     for drafts in (7, 0):
         for i in range(5):
             service = service_of(folder, drafts=drafts)
@@ -101,7 +101,7 @@ async def speed(folder: Path) -> list[str]:
                     began = time.perf_counter()
                     await (await service.run({"messages": [{"role": "user", "content": content}], "max_tokens": 1})).result()
                     first.append(time.perf_counter() - began)
-                endless = {"messages": [{"role": "user", "content": "Name the european capitals"}], "max_tokens": 300, "logit_bias": {str(END): -100}}
+                endless = {"messages": [{"role": "user", "content": "Name the european capitals"}], "max_tokens": 300, "logit_bias": {str(end): -100}}
                 began = time.perf_counter()
                 result = await (await service.run(endless)).result()
                 rates.setdefault(drafts, []).append(result["usage"]["completion_tokens"] / (time.perf_counter() - began))

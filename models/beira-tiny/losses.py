@@ -96,9 +96,10 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
         for i in OWN_LAYERS:
             own = tapped[i].reshape(-1, net.s.hidden)[at].view(rows.shape)
             losses["own"] = losses.get("own", 0) + own_loss(net.aids[f"own {i}"](F.rms_norm(own, own.shape[-1:])), p)
-        kept_on = tapped[POINTED_LAYERS[0]].reshape(-1, net.s.hidden)[at].view(rows.shape)
-        losses["waved"] = waved_loss(net.aids["told waves"](F.rms_norm(told, told.shape[-1:])), torch.from_numpy(p.placed), shown)
-        losses["waved"] = losses["waved"] + waved_loss(net.aids["kept waves"](F.rms_norm(kept_on, kept_on.shape[-1:])), torch.from_numpy(p.placed), shown)
+        losses["waved"] = torch.zeros(())
+        for name, layer in (("told waves", TOLD_LAYER), ("kept waves", POINTED_LAYERS[0])):
+            known = tapped[layer].reshape(-1, net.s.hidden)[at].view(rows.shape)
+            losses["waved"] = losses["waved"] + waved_loss(net.aids[name](F.rms_norm(known, known.shape[-1:])), torch.from_numpy(p.placed), shown)
         losses["edged"] = waved_loss(net.aids["seen waves"](merged), torch.from_numpy(p.seen)[..., -4:], shown)
         for name, noted in (("measured", batch.measured), ("side", batch.sides)):
             if noted is not None and len(noted):

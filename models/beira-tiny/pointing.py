@@ -6,6 +6,7 @@ read from the red circle's tokens, or a copied word from where it stands, is a s
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -155,9 +156,9 @@ def point_list(made: Encoded, chat: Chat) -> None:
 
 def _about(text: str, language: str) -> dict[int, Span]:
     """Of an answer about two pictures, which characters are about which."""
-    found = [(m.start(), ORDINALS[language].index(m.group())) for m in re.finditer("|".join(ORDINALS[language]), text)]
-    ends = [start for start, _ in found[1:]] + [len(text)]
-    return {i: (start, end) for (start, i), end in zip(found, ends, strict=False)}
+    found = list(re.finditer("|".join(ORDINALS[language]), text))
+    bounds = itertools.pairwise([*(m.start() for m in found), len(text)])
+    return {ORDINALS[language].index(m.group()): span for m, span in zip(found, bounds, strict=True)}
 
 
 def point_verdict(made: Encoded, language: str) -> None:

@@ -37,7 +37,7 @@ def field(file: gguf.GGUFReader, key: str) -> Any:
 def check_shapes(kept: Tensors, wanted: Tensors) -> None:
     """Raises ValueError unless `kept` has the names and shapes of `wanted`."""
     if odd := sorted({(n, v.shape) for n, v in kept.items()} ^ {(n, v.shape) for n, v in wanted.items()}):
-        raise ValueError(f"the file's tensors are not this recipe's: {odd[:4]}")
+        raise ValueError(f"the file's tensors are not this recipe's, names and shapes that only one of them has: {odd[:4]}")
 
 
 def network(text: gguf.GGUFReader, vision: gguf.GGUFReader) -> Network:
@@ -77,7 +77,10 @@ def main() -> None:
         p.error(f"{a.model / 'beira-tiny.gguf'} does not say how many steps it was trained for ({STEPS_KEY}): give --step")
     if (a.work / "checkpoint.pt").exists():
         p.error(f"{a.work / 'checkpoint.pt'} is there: training goes on from it")
-    net = network(text, vision)
+    try:
+        net = network(text, vision)
+    except ValueError as e:
+        p.error(f"{a.model}: {e}")
     a.work.mkdir(parents=True, exist_ok=True)
     tokenizer(text).save(str(a.work / "tokenizer.json"))
     torch.save({"net": net.state_dict(), "step": int(step), "shape": asdict(net.s)}, a.work / "checkpoint.pt")

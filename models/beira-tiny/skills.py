@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import saying
+from chats import NO_SORT
 
 Maker = Callable[[random.Random, bool], Any]
 
@@ -66,8 +67,10 @@ class Skill:
 
     @property
     def sort(self) -> int:
-        """Which kind of work it does, below SORTS: one for each known skill, one for each verb of those made up."""
-        return len(SKILLS) + sorted(VERBS).index(self.verb) if self.verb else SKILLS.index(self) if self in SKILLS else -1
+        """Which kind of work it does, below SORTS: one for each known skill, one for each verb of those made up; NO_SORT for those held out."""
+        if self.verb:
+            return len(SKILLS) + sorted(VERBS).index(self.verb)
+        return SKILLS.index(self) if self in SKILLS else NO_SORT
 
 
 P = Parameter

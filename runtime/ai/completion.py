@@ -17,13 +17,13 @@ AT_ONCE = 2
 class Feed:
     """Events of one request, from the engine's thread to one task.
 
-    All that is done for a token here and behind it takes its time from the next one: compute threads have the cores."""
+    What is done for a token here and behind it takes time from the next one: it is computed on the same cores."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._events: list[Event] = []
         self._reader: asyncio.Future[None] | None = None
-        """Set while a task waits for an event."""
+        """What the task that reads has waited for last."""
 
     def sink(self, events: list[Event]) -> None:
         """For the engine's thread: one hop into the loop, however many events."""

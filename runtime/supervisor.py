@@ -34,6 +34,9 @@ SLACK_S = 10.0
 """What it may take beyond that, to close everything, before it is killed."""
 BACKLOG = 2048
 
+HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+"""glibc asks for huge pages where the kernel gives them to who asks: weights are read whole for each token."""
+
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 _IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
 """What would add, remove or reload workers elsewhere. There is one host, and its settings are read at its start."""
@@ -145,6 +148,7 @@ class Supervisor:
             return 0
         process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, "\n".join(sys.path), *self._arguments, "--inherit", str(inheritance)],
+            env=HUGE_PAGES | os.environ,
             stdin=subprocess.DEVNULL,
             pass_fds=(inheritance.listener, inheritance.alive),
             start_new_session=True,  # a terminal's signals come through here, once

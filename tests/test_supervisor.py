@@ -200,6 +200,19 @@ def test_in_development_a_wedged_engine_is_reported_only(tmp_path: Path) -> None
         assert node.get("/hello").text == "hello"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("own", [None, "glibc.malloc.hugetlb=0"])
+def test_the_host_asks_for_huge_pages_and_what_the_user_says_goes_first(tmp_path: Path, own: str | None) -> None:
+    root = project(tmp_path, hello=FUNCTIONS["hello"])
+    with running(root, command="serve", env={"GLIBC_TUNABLES": own} if own else None) as node:
+        host = host_of(node)
+        wanted = own or "glibc.malloc.hugetlb=1"
+        assert f"GLIBC_TUNABLES={wanted}".encode() in Path(f"/proc/{host}/environ").read_bytes().split(b"\0")
+        below = [pid for pid in children(node.pid) if pid != host]
+        assert below
+        assert not [pid for pid in below if b"GLIBC" in Path(f"/proc/{pid}/environ").read_bytes()]
+
+
 def test_a_start_that_fails_is_not_tried_again(tmp_path: Path) -> None:
     root = project(tmp_path, hello=FUNCTIONS["hello"])
     done = _serve(root, "--model", "qwen-qwen25-vl-3b-instruct-awq")

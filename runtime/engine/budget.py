@@ -108,6 +108,13 @@ class MemoryPlan:
             )
 
 
+def require_weights(file: Path, available: int | None) -> None:
+    """Raises ConfigError where the machine has no room to read a model's weights into, whatever else it needs."""
+    size = file.stat().st_size if file.is_file() else 0
+    if available is not None and size > available:
+        raise ConfigError(f"{file}: its weights take {_mb(size)}, and {_mb(available)} are available")
+
+
 def available_memory(root: Path = Path("/")) -> int | None:
     """Bytes that can be used without swapping, by the kernel and by the control group; None: unknown."""
     found = []

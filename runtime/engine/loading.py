@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from runtime.config import EngineSettings
-from runtime.engine.budget import MemoryPlan, Threads, available_memory, kv_type_of, usable_cores
+from runtime.engine.budget import MemoryPlan, Threads, available_memory, kv_type_of, require_weights, usable_cores
 from runtime.engine.llama import AbortFlag, Context, Model
 from runtime.engine.optimize import preferred
 from runtime.engine.projector import Projector
@@ -35,7 +35,9 @@ class LoadedModel:
         if not 1 <= settings.max_sequences <= MAX_RUNNING:
             raise ConfigError(f"engine.max_sequences: must be 1 … {MAX_RUNNING}, got {settings.max_sequences}")
         projector = preferred(projector) if projector is not None else None
-        self.model = Model(text, gpu_layers=settings.gpu_layers)
+        available = available_memory() if not settings.gpu_layers else None
+        require_weights(text, available)
+        self.model = Model(text, gpu_layers=settings.gpu_layers, is_mapped=bool(settings.gpu_layers))
         self.outputs = max(settings.max_sequences + 1, LEAST_OUTPUTS)
         weights = text.stat().st_size
         self.threads = Threads.choose(settings.threads, usable_cores(), weights)
@@ -46,7 +48,7 @@ class LoadedModel:
         try:
             if self.model.is_recurrent:
                 raise ConfigError(f"{text}: a recurrent model, whose state cannot be shared by prefix; use another")
-            self._check_memory(projector, settings, name)
+            self._check_memory(projector, settings, name, available)
             self.vision = self._load_vision(projector, settings)
             self.context = self._load_context(settings, abort)
         except BaseException:
@@ -80,7 +82,8 @@ class LoadedModel:
             self.vision.close()
         self.model.close()
 
-    def _check_memory(self, projector: Path | None, settings: EngineSettings, name: str) -> None:
+    def _check_memory(self, projector: Path | None, settings: EngineSettings, name: str, available: int | None) -> None:
+        """`available`: bytes before the weights were loaded."""
         plan = MemoryPlan.of(
             self.model.size(projector),
             cells=settings.context,
@@ -91,8 +94,7 @@ class LoadedModel:
         )
         self.memory = plan.total
         log.info("%s: %s", name, plan.describe())
-        if not settings.gpu_layers:
-            plan.require(available_memory())
+        plan.require(available)
 
     def _load_vision(self, projector: Path | None, settings: EngineSettings) -> Projector | None:
         if projector is None:

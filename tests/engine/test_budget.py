@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.engine.budget import MemoryPlan, ModelSize, Threads, available_memory
+from runtime.engine.budget import MemoryPlan, ModelSize, Threads, available_memory, require_weights
 from runtime.engine.llama import Model
 from runtime.errors import ConfigError
 from tests.engine.helpers import PROJECTOR_FILE, TEXT_FILE, small_engine
@@ -35,6 +35,15 @@ def test_a_machine_with_less_is_refused_with_the_arithmetic() -> None:
 def test_an_engine_that_cannot_fit_is_refused_before_it_allocates() -> None:
     with pytest.raises(ConfigError, match="KV cache"):
         small_engine(context=2_000_000_000)
+
+
+def test_weights_that_have_no_room_are_not_read(tmp_path: Path) -> None:
+    size = TEXT_FILE.stat().st_size
+    require_weights(TEXT_FILE, None)
+    require_weights(TEXT_FILE, size)
+    with pytest.raises(ConfigError, match="its weights take"):
+        require_weights(TEXT_FILE, size - 1)
+    require_weights(tmp_path / "absent.gguf", 0)  # whoever loads it tells
 
 
 def test_the_models_own_numbers() -> None:

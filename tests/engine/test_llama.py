@@ -25,12 +25,23 @@ def _resident_kb(file: Path) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there pages are given back")
 def test_pages_of_the_file_are_given_back_and_can_be_read_again() -> None:
-    model = Model(TEXT_FILE, gpu_layers=0)
+    model = Model(TEXT_FILE, gpu_layers=0, is_mapped=True)
     try:
         before, tokens = _resident_kb(TEXT_FILE), model.tokenize("A river.")
         model.let_go_of_pages()
         assert before > 0
         assert _resident_kb(TEXT_FILE) < before
         assert model.tokenize("A river.") == tokens
+    finally:
+        model.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_weights_are_read_not_mapped() -> None:
+    before = _resident_kb(TEXT_FILE)  # another engine's table of token rows
+    model = Model(TEXT_FILE, gpu_layers=0)
+    try:
+        assert _resident_kb(TEXT_FILE) == before
+        assert model.tokenize("A river.")
     finally:
         model.close()

@@ -23,11 +23,21 @@ LITTLE = 3.0
 ROWS = 4
 """Rows that llama.cpp's kernels for quantised weights compute together; what is left over is computed one by one."""
 SMALLEST = 3
-"""Tokens of prefill beside streams, at least."""
+"""Tokens of prefill beside streams, at least; beside a single one it may be `SHORT`."""
+SHORT, WORTH, TRIES = 2, 0.86, 3
+"""Tokens of prefill in a batch that is not made whole; of the time of the smallest whole one what it may take, as there
+are half as many steps more (it takes 0.80 at the 3b shape, 0.92 at the 0.5b shape); how often both are tried."""
 FEW, DEARER = 16, 2.0
 """Rows of prefill that are few, and how much more one of them costs than one of many, before that is measured: at the
 0.5b shape one of 3 or 7 beside a stream takes 10 ms, one of 128 takes 5."""
 INERTIA = 0.7
+"""Of what is known, where something is measured."""
+RISING = 0.9
+"""The same for a step that only decodes, where one takes longer: a request that is being taken in holds up a few of
+them, and those that follow would take on too much."""
+HELD_UP = 2.0
+"""Times what is known, that a longer measurement counts for: one step that others on the machine held up says little,
+and would let the next ones take on far too much."""
 
 
 @dataclass(eq=False, slots=True)
@@ -40,28 +50,36 @@ class Pace:
     """Seconds of a step that only decodes, by threads and streams."""
     _rows: dict[tuple[int, bool], float] = field(default_factory=dict)
     """Seconds that one more row of prefill costs, by threads and whether it is one of few."""
+    _tries: dict[tuple[int, int], list[float]] = field(default_factory=dict)
+    """Seconds of steps beside a single stream since it was alone, by threads and rows of prefill: `SHORT` or `SMALLEST`
+    ones."""
 
     def measured(self, threads: int, streams: int, prefill: int, seconds: float) -> None:
         """A batch of one row for each of `streams` and `prefill` rows has been computed."""
         if not prefill:
-            _learn(self._steps, (threads, streams), seconds)
+            self._tries.clear()  # later its context is longer, and steps are no longer like these
+            _learn(self._steps, (threads, streams), seconds, RISING)
             return
+        if streams == 1 and prefill in (SHORT, SMALLEST):
+            tries = self._tries.setdefault((threads, prefill), [])
+            if len(tries) < TRIES:
+                tries.append(seconds)
         alone = self._step(threads, streams) if streams else 0.0
         if alone is None or (not streams and prefill < FIRST_SLICE // ROWS):
             return  # weights are read once, whatever the rows: few of them tell little of more
         row = max(seconds - alone, seconds / (streams + prefill) / 2) / prefill
-        _learn(self._rows, (threads, prefill <= FEW), row)
+        _learn(self._rows, (threads, prefill <= FEW), row, INERTIA)
 
     def budget(self, threads: int, streams: int, behind: int, pending: int) -> int:
         """Rows of prefill for the next step, where `behind` with `pending` rows in all wait for their first token
-        beside `streams`."""
+        beside `streams`. With the streams' own they are whole `ROWS`, or beside a single one `SHORT`."""
         few, many = self._row(threads)
         if not streams:
             rows = 0 if many is None else _equal(pending, LONGEST_ALONE / many)
             return min(max(rows, FIRST_SLICE), self.batch)
         step = self._step(threads, streams)
         if few is None or many is None or step is None:
-            return _whole(streams, SMALLEST)
+            return _fewest(streams)
         if behind > 1 and pending * many <= LITTLE:
             rows = _equal(pending, LONGEST / many)
             return min(rows + filling(streams + rows), self.batch)
@@ -69,7 +87,17 @@ class Pace:
         rows = int(seconds / few)
         if rows > FEW:
             rows = int(seconds / many)
-        return min(_whole(streams, rows), self.batch)
+        whole = (streams + rows) // ROWS * ROWS - streams
+        if streams == 1 and whole < SMALLEST:
+            return self._beside_one(threads)
+        return min(max(whole, _fewest(streams)), self.batch)
+
+    def _beside_one(self, threads: int) -> int:
+        """Rows beside a single stream where even the smallest whole batch takes too long; both are tried."""
+        short, whole = (self._tries.get((threads, rows), []) for rows in (SHORT, SMALLEST))
+        if len(short) < TRIES:
+            return SHORT
+        return SMALLEST if len(whole) < TRIES or min(short) > WORTH * min(whole) else SHORT
 
     def _row(self, threads: int) -> tuple[float | None, float | None]:
         """Seconds of one of few rows, and of one of many; one is guessed by the other."""
@@ -99,12 +127,12 @@ def filling(rows: int) -> int:
     return -rows % ROWS
 
 
-def _whole(streams: int, rows: int) -> int:
-    """`rows`, or fewer: with the streams' own a whole number of `ROWS`."""
-    least = -(-(streams + SMALLEST) // ROWS) * ROWS
-    return max((streams + rows) // ROWS * ROWS, least) - streams
+def _fewest(streams: int) -> int:
+    """Rows that with the streams' own are whole `ROWS`."""
+    return SMALLEST + filling(streams + SMALLEST)
 
 
-def _learn(known: dict[Any, float], key: Any, value: float) -> None:
-    before = known.get(key)
-    known[key] = value if before is None else INERTIA * before + (1 - INERTIA) * value
+def _learn(known: dict[Any, float], key: Any, value: float, rising: float) -> None:
+    before = known.get(key, value)
+    inertia = INERTIA if value < before else rising
+    known[key] = inertia * before + (1 - inertia) * min(value, HELD_UP * before)

@@ -69,6 +69,8 @@ class Runner:
         self._requests: dict[Request, None] = {}
         self._pieces: dict[int, bytes] = {}
         self._pace = Pace(BATCH)
+        self._is_whole = True
+        """The batch may be filled up: it is not one of few rows, so that a stream has its next token sooner."""
         self._is_checked = True
 
     @property
@@ -128,6 +130,7 @@ class Runner:
         budget = 0
         if load.behind:
             budget = self._pace.budget(self._context.threads, load.streams, load.behind, load.pending)
+        self._is_whole = not load.streams or not filling(load.streams + budget)
         step = self.scheduler.schedule(budget)
         if step.is_empty:
             return False
@@ -247,7 +250,7 @@ class Runner:
         """Rows of nothing beside prompts, where there is room: what is left over of whole fours costs one more pass
         over the weights. Returns the id that they are in. Where all rows decode, more of them cost more than that."""
         n, slot = filling(rows), self.cache.free_slot
-        if not n or not self._is_filled:
+        if not n or not self._is_filled or not self._is_whole:
             return None
         if slot is None or rows + n > self.cache.free:
             return None
@@ -382,6 +385,8 @@ class Runner:
         return piece
 
     def _measure(self, seconds: float, pieces: int, rows: int, decoding: int) -> None:
+        if self._threads() != self._context.threads:
+            return  # an image's encoding began or ended meanwhile: the time is that of neither
         only_decodes = decoding == pieces
         if only_decodes:
             self._speculator.measured(decoding, rows, seconds)

@@ -24,7 +24,7 @@ ROWS = 4
 """Rows that llama.cpp's kernels for quantised weights compute together; what is left over is computed one by one."""
 SMALLEST = 3
 """Tokens of prefill beside streams, at least; beside a single one it may be `SHORT`."""
-SHORT, WORTH, TRIES = 2, 0.86, 3
+SHORT, WORTH, TRIES = 2, 0.86, 4
 """Tokens of prefill in a batch that is not made whole; of the time of the smallest whole one what it may take, as there
 are half as many steps more (it takes 0.80 at the 3b shape, 0.92 at the 0.5b shape); how often both are tried."""
 FEW, DEARER = 16, 2.0
@@ -93,11 +93,11 @@ class Pace:
         return min(max(whole, _fewest(streams)), self.batch)
 
     def _beside_one(self, threads: int) -> int:
-        """Rows beside a single stream where even the smallest whole batch takes too long; both are tried."""
+        """Rows beside a single stream where even the smallest whole batch takes too long; both are tried, in turn."""
         short, whole = (self._tries.get((threads, rows), []) for rows in (SHORT, SMALLEST))
-        if len(short) < TRIES:
-            return SHORT
-        return SMALLEST if len(whole) < TRIES or min(short) > WORTH * min(whole) else SHORT
+        if len(whole) < TRIES:
+            return SHORT if len(short) <= len(whole) else SMALLEST
+        return SHORT if min(short, default=0.0) <= WORTH * min(whole) else SMALLEST
 
     def _row(self, threads: int) -> tuple[float | None, float | None]:
         """Seconds of one of few rows, and of one of many; one is guessed by the other."""

@@ -53,7 +53,7 @@ def test_beside_one_stream_a_batch_is_not_made_whole_where_that_takes_much_longe
     for _ in range(20):
         taken.append(pace.budget(2, 1, 1, 900))
         pace.measured(2, 1, taken[-1], whole * share if taken[-1] == SHORT else whole)
-    assert taken[: 2 * TRIES] == [*[SHORT] * TRIES, *[SMALLEST] * TRIES], "both are tried"
+    assert taken[: 2 * TRIES] == [SHORT, SMALLEST] * TRIES, "both are tried"
     assert set(taken[2 * TRIES :]) == {chosen}
     assert pace.budget(2, 2, 1, 900) == 2 * ROWS - 2, "beside more streams it costs less of their pace"
     pace.measured(2, 1, 0, STEP)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from chats import Chat
 from encoding import Encoder
 from lexicon import COLOURS, KINDS
 from network import KIND_CLASSES, PATCH_VALUES, SEEN
+from pointing import MOST_LETTERS
 from scenes import CELL, Scene, draw_page, padded_cells, picture_size, pixels
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
@@ -24,7 +25,8 @@ LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @dataclass(slots=True)
 class Pictures:
-    """Pictures of one size in tokens. `seen`: (b, tokens, SEEN) truth; `placed`: (b, tokens, 4) boxes / 28."""
+    """Pictures of one size in tokens. `seen`: (b, tokens, SEEN) truth; `placed`: (b, tokens, 4) boxes / 28; `lettered`:
+    (b, tokens, MOST_LETTERS), which of its letters a token shows."""
 
     columns: int
     rows: int
@@ -32,6 +34,7 @@ class Pictures:
     seen: np.ndarray
     placed: np.ndarray
     has_shape: np.ndarray
+    lettered: np.ndarray
 
 
 @dataclass(slots=True)
@@ -44,18 +47,16 @@ class Batch:
     weights: np.ndarray
     pictures: Pictures | None = None
     at: np.ndarray | None = None
-    measured: np.ndarray | None = None
-    """(numbers' tokens, 2): flat place and the tens of the coordinate that is written there."""
-    sides: np.ndarray | None = None
-    """(relations, 2): flat place and the direction."""
     boxed: np.ndarray | None = None
     """(boxes' tokens, 5): flat place and the box in tokens, NaN for each coordinate that is not asked there."""
     pointed: np.ndarray | None = None
     """(answers' tokens, 3): chat, place in it and head of what must look at its source."""
     sources: np.ndarray | None = None
     """(answers' tokens, n): where that is."""
-    sorts: np.ndarray | None = None
-    """(definitions and questions, 2): flat place and the kind of work that it is about."""
+    noted: dict[str, np.ndarray] = field(default_factory=dict)
+    """By aid, (tokens, 2): flat place and the class that is asked for there: the tens of the coordinate that comes next
+    (`measured`), the direction (`side`), the kind of work (`sort`), which letter comes next (`turn`), which tool is defined (`tool`) or called (`called`), which
+    argument (`slot`)."""
 
 
 def positions_of(n: int, pictures: list[tuple[int, int, int]]) -> np.ndarray:
@@ -89,7 +90,7 @@ def normalised(patches: np.ndarray) -> torch.Tensor:
     return (torch.from_numpy(patches).float() / 255 - mean) / std
 
 
-def truth(scene: Scene, columns: int, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def truth(scene: Scene, columns: int, rows: int) -> tuple[np.ndarray, ...]:
     """What each token of the picture shows."""
     seen = np.zeros((rows, columns, SEEN), np.float32)
     placed = np.zeros((rows, columns, 4), np.float32)
@@ -114,10 +115,12 @@ def truth(scene: Scene, columns: int, rows: int) -> tuple[np.ndarray, np.ndarray
         placed[mine] = np.array(s.box, np.float32) / CELL
     origin = np.stack([np.tile(x, (rows, 1)), np.tile(y[:, None], (1, columns))] * 2, -1) / CELL
     seen[..., -4:] = placed - origin
-    for letter, box in zip(scene.text or "", scene.letters, strict=True):
+    lettered = np.zeros((rows, columns, MOST_LETTERS), np.float32)
+    for i, (letter, box) in enumerate(zip(scene.text or "", scene.letters, strict=True)):
         least = max(40, 0.2 * min(CELL * CELL, (box[2] - box[0]) * (box[3] - box[1])))
         seen[overlap(box) > least, n_pairs + KIND_CLASSES + len(COLOURS) + LETTERS.index(letter)] = 1
-    return seen.reshape(rows * columns, -1), placed.reshape(-1, 4), best.reshape(-1) > 0
+        lettered[overlap(box) > least, min(i, MOST_LETTERS - 1)] = 1
+    return seen.reshape(rows * columns, -1), placed.reshape(-1, 4), best.reshape(-1) > 0, lettered.reshape(rows * columns, -1)
 
 
 def pictures_of(scenes: list[Scene]) -> Pictures:
@@ -149,16 +152,15 @@ def batch_of(kind: str, chats: list[Chat], encoder: Encoder, rng: random.Random)
     for i, (*_, source) in enumerate(pointed):
         sources[i, source] = True
     scenes = [s for c in chats for s in c.scenes]
-    measured, sides, sorts = (
-        np.array([(i * longest + place, value) for i, one in enumerate(found) for place, value in one], np.int64).reshape(-1, 2)
-        for found in ([one.measured for one in made], [one.sides for one in made], [one.sorts for one in made])
-    )
+    noted = {
+        name: np.array([(i * longest + place, value) for i, one in enumerate(made) for place, value in one.noted.get(name, ())], np.int64)
+        for name in sorted({name for one in made for name in one.noted})
+    }
     if not scenes:
-        return Batch(kind, tokens, positions, weights, pointed=asked, sources=sources, sorts=sorts)
+        return Batch(kind, tokens, positions, weights, pointed=asked, sources=sources, noted=noted)
     boxed = [(i * longest + place, *(v / CELL for v in box)) for i, one in enumerate(made) for place, box in one.boxed]
-    return Batch(
-        kind, tokens, positions, weights, pictures_of(scenes), np.array(at), measured, sides, np.array(boxed, np.float32).reshape(-1, 5), asked, sources
-    )
+    boxes = np.array(boxed, np.float32).reshape(-1, 5)
+    return Batch(kind, tokens, positions, weights, pictures_of(scenes), np.array(at), boxes, asked, sources, noted)
 
 
 def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: int = 4) -> list[Any]:

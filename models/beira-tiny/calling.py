@@ -9,11 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import saying
-from chats import NO_SORT, Call, Chat
+from chats import Call, Chat
 from lexicon import UNKNOWN
-from skills import NO_WORK, SKILLS, SKILLS_HELD_OUT, Skill, made_up
+from made import NO_WORK, made_up, sorts_of
+from skills import SKILLS, SKILLS_HELD_OUT, Skill
 
 AND = {"en": " and ", "pt": " e "}
+MANNERS = {
+    "en": ("Hi! {}", "Hello. {}", "{} Thanks!", "{} Thank you.", "Hey, I have a request. {}", "Now this: {}", "OK. {}"),
+    "pt": ("Oi! {}", "Olá. {}", "{} Obrigado!", "{} Obrigada.", "Tenho um pedido. {}", "Agora isto: {}", "Certo. {}"),
+}
+"""What may stand around a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ def result(rng: random.Random, held_out: bool) -> tuple[str, str]:
 def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None:
     """Give `chat` tools and have them called, or not, `turns` times."""
     known = SKILLS + SKILLS_HELD_OUT if held_out else SKILLS
-    chosen = rng.sample(known, rng.choice((1, 1, 2, 2, 3)))
+    chosen = rng.sample(known, rng.choice((1, 1, 2, 2, 3) if held_out else (1, 2, 2, 3, 3)))
     if not held_out:
         chosen = [made_up(rng) if rng.random() < 0.5 else s for s in chosen]
         if len(chosen) > 1 and rng.random() < 0.4:
@@ -97,7 +103,7 @@ def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None
         made = made[:1]
     if not held_out and rng.random() < 0.2:
         made = [usual(SKILLS[0] if rng.random() < 0.5 else rng.choice(SKILLS))]  # everybody's first tool is the weather's
-    chat.tools, chat.sorts = [m.definition for m in made], [m.skill.sort for m in made]
+    chat.tools, chat.sorts = [m.definition for m in made], [sorts_of(m.skill) for m in made]
     for _ in range(turns):
         r = rng.random()
         if r < (0.25 if held_out else 0.33):
@@ -108,7 +114,9 @@ def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None
         calls = [call]
         if r > 0.72:
             asked, calls = _two(rng, made, tool, asked, call, chat.language, held_out)
-        chat.ask(asked, sort=tool.skill.sort if len(calls) == 1 else NO_SORT)
+        if not held_out and rng.random() < 0.2:
+            asked = rng.choice(MANNERS[chat.language]).format(asked)
+        chat.ask(asked, sorts=sorts_of(tool.skill) if len(calls) == 1 else ())
         chat.call(calls, "parallel calls" if len(calls) > 1 else "call")
         if rng.random() < (0.5 if len(calls) == 1 else 0.25):
             answers = [result(rng, held_out) for _ in calls]
@@ -143,12 +151,12 @@ def _ask_no_tool(rng: random.Random, chat: Chat, made: list[Made], held_out: boo
         if not held_out and rng.random() < 0.5:
             other = made_up(rng, rng.choice(made).skill if rng.random() < 0.5 else None)
         asked, _ = ask(rng, define(rng, other, held_out), chat.language, held_out)
-        said, sort = UNKNOWN[chat.language], other.sort
+        said, sorts = UNKNOWN[chat.language], sorts_of(other)
     else:
-        sort = NO_WORK
+        sorts = (NO_WORK,)
         while True:
             asked, said, task = saying.question(rng, chat.language, held_out)
             if task != "needle":
                 break
-    chat.ask(asked, sort=sort)
+    chat.ask(asked, sorts=sorts)
     chat.answer(said, "no call")

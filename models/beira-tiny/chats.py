@@ -16,8 +16,6 @@ from runtime.ai.template import lay_out
 from runtime.engine.request import Image, Part
 from scenes import Scene
 
-NO_SORT = -1
-
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -35,8 +33,8 @@ class Turn:
     content: Sequence[str | Scene] = ()
     calls: Sequence[Call] = ()
     task: str = ""
-    sort: int = NO_SORT
-    """Of a question that a tool could be for: which kind of work it asks for."""
+    sorts: Sequence[int] = ()
+    """Of a question that a tool could be for: which kinds of work it asks for."""
 
     @property
     def text(self) -> str:
@@ -49,13 +47,13 @@ class Chat:
 
     turns: list[Turn] = field(default_factory=list)
     tools: Sequence[Mapping[str, Any]] = ()
-    sorts: Sequence[int] = ()
-    """Which kind of work each of the tools does."""
+    sorts: Sequence[Sequence[int]] = ()
+    """Which kinds of work each of the tools does."""
     system: str | None = None
     language: str = "en"
 
-    def ask(self, *content: str | Scene, sort: int = NO_SORT) -> None:
-        self.turns.append(Turn("user", content, sort=sort))
+    def ask(self, *content: str | Scene, sorts: Sequence[int] = ()) -> None:
+        self.turns.append(Turn("user", content, sorts=sorts))
 
     def answer(self, text: str, task: str) -> None:
         self.turns.append(Turn("assistant", (text,), task=task))

@@ -13,6 +13,7 @@ import seeing
 import skills
 from chats import Chat
 from lexicon import SYSTEMS, SYSTEMS_HELD_OUT, UNKNOWN
+from made import made_up
 from scenes import MIN_CELLS, Scene, draw_shapes, draw_text, picture_size
 
 Cells = tuple[int, int]
@@ -75,7 +76,7 @@ def saying_chat(rng: random.Random, held_out: bool = False) -> Chat:
     chat = _chat(rng, held_out)
     saying.converse(rng, chat, rng.choice((1, 2, 3, 4, 5)), held_out)
     if rng.random() < 0.25:  # what a tool would be for, without one
-        skill = rng.choice(skills.SKILLS) if rng.random() < 0.6 else skills.made_up(rng)
+        skill = rng.choice(skills.SKILLS) if rng.random() < 0.6 else made_up(rng)
         asked, _ = calling.ask(rng, calling.define(rng, skill, held_out), chat.language, held_out)
         chat.ask(asked)
         chat.answer(UNKNOWN[chat.language], "unknown")
@@ -95,5 +96,5 @@ def calling_chat(rng: random.Random, held_out: bool = False) -> Chat:
     chat = _chat(rng, held_out)
     if chat.system is None and rng.random() < 0.5:
         chat.system = SYSTEMS[1]
-    calling.converse(rng, chat, rng.choice((1, 2, 3, 4)), held_out)
+    calling.converse(rng, chat, rng.choice((2, 3, 4, 5, 6)), held_out)
     return chat

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from chats import Chat, parts
 from network import DECADES
-from pointing import Encoded, Pieces, note_sorts, places, point_call, point_choice, point_list, point_shapes, point_verdict, point_words
+from pointing import Encoded, Pieces, note_request, note_tools, point_call, point_choice, point_list, point_shapes, point_verdict, point_words
 from runtime.engine.request import Image, Markup, Text
 from scenes import padded_cells
 from tokens import markup_ids
@@ -64,8 +64,10 @@ class Encoder:
                     began = len(made.ids)
                     text, (asked, turn) = part.text.removeprefix("assistant\n"), next(answers)
                     if chat.tools:
+                        if not made.noted:
+                            note_tools(made, chat)
                         if asked.role == "user":
-                            note_sorts(made, chat, asked)
+                            note_request(made, chat, asked, turn)
                         point_choice(made, turn)
                     made.add(text, self.answer(text, spelled), 1.0)
                     self._ask(made, chat, turn.task)
@@ -84,11 +86,11 @@ class Encoder:
 
     def _ask(self, made: Encoded, chat: Chat, task: str) -> None:
         """Note what the aids ask about the answer that was added last; a place is of the token before."""
-        text, pieces = made.texts[-1]
+        text, _ = made.texts[-1]
         if task.endswith("ground"):
             for number in re.finditer(r"\d+(?=[,\]])", text):
                 value = min(DECADES - 1, int(number[0]) // 10)
-                made.measured += [(place - 1, value) for place in places(pieces, number.span())]
+                made.note("measured", made.before(number.span()), value)
         if made.pictures and not chat.tools:
             point_shapes(made, chat, task)
             point_list(made, chat)

@@ -8,12 +8,12 @@ from torch import Tensor
 
 import batches
 from batches import Batch, Pictures
-from network import COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, OWN_LAYERS, POINTED_LAYERS, TOLD_LAYER, Network, waves
+from network import ASKED_LAYERS, COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, OWN_LAYERS, POINTED_LAYERS, TOLD_LAYER, Network, waves
 from scenes import CELL
 
 SHARES = {
     "seen": 0.15, "edged": 0.3, "own": 0.25, "told": 0.05, "placed": 0.15, "waved": 0.5, "pointed": 0.5, "measured": 0.15, "boxed": 0.15, "side": 0.1,
-    "sort": 0.15, "reading": 0.15,
+    "sort": 0.15, "tool": 0.1, "called": 0.15, "slot": 0.2, "lettered": 0.15, "turn": 0.1, "reading": 0.15,
 }  # fmt: skip
 """Of the aids' losses beside the answers'."""
 SEEN_WEIGHTS = torch.tensor([1.0] * (KIND_CLASSES * COLOUR_CLASSES + KIND_CLASSES + COLOUR_CLASSES) + [3.0] * LETTER_CLASSES)
@@ -46,6 +46,15 @@ def waved_loss(said: Tensor, boxes: Tensor, is_asked: Tensor) -> Tensor:
     if not is_asked.any():
         return said.sum() * 0
     return 2 * (said.unflatten(-1, (4, -1)) - waves(boxes * CELL).unflatten(-1, (4, -1)))[is_asked].square().mean()
+
+
+def lettered_loss(said: Tensor, p: Pictures) -> Tensor:
+    """Of a head asked which letters of its picture's text a token shows, by their number: what is read goes by it from one to
+    the next, whatever letters they are."""
+    lettered = torch.from_numpy(p.lettered)
+    has = lettered.any(-1).any(-1)
+    weight = torch.full((lettered.shape[-1],), 3.0)
+    return F.binary_cross_entropy_with_logits(said[has], lettered[has], reduction="none", pos_weight=weight).sum(-1).mean() if has.any() else said.sum() * 0
 
 
 def own_loss(said: Tensor, p: Pictures) -> Tensor:
@@ -83,15 +92,17 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
     if attention and asked is not None:
         sources = torch.from_numpy(batch.sources)
         w = weights[asked[:, 0], asked[:, 1]].clamp_min(0.3)  # of the token that comes next; the least is a question's words'
-        losses["pointed"] = -sum((a.masked_fill(~sources, -torch.inf).logsumexp(-1) * w).sum() for a in attention) / (len(attention) * w.sum())
-    if batch.sorts is not None and len(batch.sorts):
-        place, truth = torch.from_numpy(batch.sorts).unbind(1)
-        told = tapped[TOLD_LAYER].reshape(-1, net.s.hidden)[place]
-        losses["sort"] = F.cross_entropy(net.aids["sort"](F.rms_norm(told, told.shape[-1:])), truth)
+        missed = [-(a.masked_fill(~sources[which], -torch.inf).logsumexp(-1) * w[which]).sum() / w[which].sum() for which, a in attention]
+        losses["pointed"] = sum(missed) / len(missed)
+    for name, noted in batch.noted.items():
+        place, truth = torch.from_numpy(noted).unbind(1)
+        known = tapped[ASKED_LAYERS[name]].reshape(-1, net.s.hidden)[place]
+        losses[name] = F.cross_entropy(net.aids[name](F.rms_norm(known, known.shape[-1:])), truth)
     if rows is not None:
         told = tapped[TOLD_LAYER].reshape(-1, net.s.hidden)[at].view(rows.shape)
         losses["told"] = seen_loss(net.aids["told"](told), p)
         losses["placed"] = placed_loss(net.aids["placed"](told), p)
+        losses["lettered"] = lettered_loss(net.aids["lettered"](F.rms_norm(told, told.shape[-1:])), p)
         shown = edges(p)
         for i in OWN_LAYERS:
             own = tapped[i].reshape(-1, net.s.hidden)[at].view(rows.shape)
@@ -101,11 +112,6 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
             known = tapped[layer].reshape(-1, net.s.hidden)[at].view(rows.shape)
             losses["waved"] = losses["waved"] + waved_loss(net.aids[name](F.rms_norm(known, known.shape[-1:])), torch.from_numpy(p.placed), shown)
         losses["edged"] = waved_loss(net.aids["seen waves"](merged), torch.from_numpy(p.seen)[..., -4:], shown)
-        for name, noted in (("measured", batch.measured), ("side", batch.sides)):
-            if noted is not None and len(noted):
-                place, truth = torch.from_numpy(noted).unbind(1)
-                pointed = tapped[POINTED_LAYERS[-1]].reshape(-1, net.s.hidden)[place]
-                losses[name] = F.cross_entropy(net.aids[name](F.rms_norm(pointed, pointed.shape[-1:])), truth)
         if batch.boxed is not None and len(batch.boxed):
             noted = torch.from_numpy(batch.boxed)
             pointed = tapped[POINTED_LAYERS[-1]].reshape(-1, net.s.hidden)[noted[:, 0].long()]

@@ -13,17 +13,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skills import SORTS
+from made import SORTS
+from pointing import MOST_LETTERS, MOST_SLOTS, MOST_TOOLS, RECOGNISING
 
 PATCH, MERGE, WINDOW = 14, 2, 4
 """Pixels a patch, patches a token's side, tokens a window's side."""
 PATCH_VALUES = 3 * PATCH * PATCH
 STRIP = 128
 """Queries whose attention is computed together."""
-OWN_LAYERS, TOLD_LAYER, POINTED_LAYERS = (0, 1), 2, (3, 4)
+OWN_LAYERS, TOLD_LAYER, WORDS_LAYER, POINTED_LAYERS = (0, 1), 2, 3, (4, 5)
 """The text model's layers whose outputs the aids are asked about: of the pictures' tokens where they are, then what they
 show, and (the last) of the answers'.
-In the latter ones heads are also shown where to look: the second time they know what the first one found."""
+In the latter ones heads are also shown where to look: in one at the words that a question shares with the tools, in the
+others at what answers follow from, the second time with what the first one found."""
+ASKED_LAYERS = {
+    "measured": POINTED_LAYERS[-1], "side": POINTED_LAYERS[-1], "sort": TOLD_LAYER, "tool": TOLD_LAYER, "turn": WORDS_LAYER, "slot": WORDS_LAYER, "called": POINTED_LAYERS[0],
+}  # fmt: skip
+"""Where those aids are asked that tell classes apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ class Shape:
 
     vocabulary: int = 1024
     hidden: int = 192
-    layers: int = 6
+    layers: int = 7
     heads: int = 6
     kv_heads: int = 2
     ffn: int = 448
@@ -189,6 +195,7 @@ class Network(nn.Module):
         self.blocks = nn.ModuleList(TextBlock(s) for _ in range(s.layers))
         self.norm = nn.Parameter(torch.ones(s.hidden))
         asked = {"told": SEEN, "placed": PLACED, "measured": DECADES, "side": SIDES, "boxed": 4, "told waves": WAVES, "kept waves": WAVES, "boxed waves": WAVES, "sort": SORTS}
+        asked |= {"lettered": MOST_LETTERS, "turn": MOST_LETTERS, "tool": MOST_TOOLS, "called": MOST_TOOLS, "slot": 1 + 2 * MOST_SLOTS}
         asked |= {f"own {i}": 2 * MOST_CELLS for i in OWN_LAYERS}
         heads = {name: nn.Linear(s.hidden, n) for name, n in asked.items()}
         seen = {name: nn.Linear(4 * s.vision_hidden, n) for name, n in {"seen": SEEN, "seen waves": WAVES}.items()}
@@ -227,8 +234,8 @@ class Network(nn.Module):
 
     def hidden(
         self, tokens: Tensor, positions: Tensor, image_rows: Tensor | None, at: Tensor | None, asked: Tensor | None = None
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """The last layer's output, normed, every layer's, and what `asked` attend to in each of the pointed ones.
+    ) -> tuple[Tensor, list[Tensor], list[tuple[Tensor, Tensor]]]:
+        """The last layer's output, normed, every layer's, and, of each layer that is asked, which of `asked` and what they attend to.
 
         `at` indexes the flat tokens that are pictures; `asked` is as TextBlock.attending's.
         """
@@ -238,9 +245,11 @@ class Network(nn.Module):
         cos, sin = self.angles(positions)
         tapped, attention = [], []
         for i, block in enumerate(self.blocks):
-            if i in POINTED_LAYERS and asked is not None and len(asked):
-                with torch.autocast("cpu", enabled=False):
-                    attention.append(block.attending(x, cos, sin, asked))
+            if asked is not None and (i == WORDS_LAYER or i in POINTED_LAYERS):
+                which = ((asked[:, 2] == RECOGNISING) == (i == WORDS_LAYER)).nonzero()[:, 0]
+                if len(which):
+                    with torch.autocast("cpu", enabled=False):
+                        attention.append((which, block.attending(x, cos, sin, asked[which])))
             x = block(x, cos, sin)
             tapped.append(x)
         return rms(x, self.norm, 1e-8), tapped, attention

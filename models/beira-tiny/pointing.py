@@ -10,16 +10,23 @@ import itertools
 import json
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
-from chats import NO_SORT, Chat, Turn
+from chats import Chat, Turn
 from lexicon import COLOURS_PT, KINDS, KINDS_PT, ORDINALS, kind_name, shape_name, the_shape
+from made import EMPTY, WORD, meanings
 from scenes import CELL, Box, Shape
 
-LOOKING, BESIDE, MATCHING, COPYING, MEASURING = range(5)
+LOOKING, BESIDE, MATCHING, COPYING, MEASURING, RECOGNISING = range(6)
 """Heads of the pointed layers: at the shape that is spoken of, at the one that it is compared with, at what an answer's verdict
-follows from, at what is copied, and once more at the shape, for its box (a head's 32 values have to hold all that they tell)."""
+follows from, at what is copied, and once more at the shape, for its box (a head's 32 values have to hold all that they tell).
+The last is of the layer before: at a question's words, or what means the same, in the tools' definitions."""
 DIRECTIONS = ("left", "right", "above", "below")
+MOST_TOOLS, MOST_SLOTS, MOST_LETTERS = 4, 3, 7
+"""Definitions, arguments of one, and letters of what is read that the aids tell apart."""
+MEANINGS = meanings()
 Picture = tuple[int, int, int]
 """Of a chat's picture: the place of its first token, columns, rows."""
 Span = tuple[int, int]
@@ -31,7 +38,7 @@ Said = tuple[str, list[tuple[int, Span]]]
 
 @dataclass(slots=True)
 class Encoded:
-    """A chat: ids, weights, (place, columns, rows) of its pictures, and `measured`, `sides`, `boxed`, `sorts` as a batch has them.
+    """A chat: ids, weights, (place, columns, rows) of its pictures, `boxed` as a batch has it; `noted`: by aid, (place, class).
 
     `pointed`: (place, head, places of the source); `texts`: all of them, in order; `factors`: of the weights of those tokens
     on which an answer's truth hangs.
@@ -40,10 +47,8 @@ class Encoded:
     ids: list[int] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
-    measured: list[tuple[int, int]] = field(default_factory=list)
-    sides: list[tuple[int, int]] = field(default_factory=list)
+    noted: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     boxed: list[tuple[int, tuple[float, ...]]] = field(default_factory=list)
-    sorts: list[tuple[int, int]] = field(default_factory=list)
     pointed: list[tuple[int, int, list[int]]] = field(default_factory=list)
     texts: list[Said] = field(default_factory=list)
     factors: dict[int, float] = field(default_factory=dict)
@@ -62,6 +67,10 @@ class Encoded:
     def before(self, span: Span) -> list[int]:
         """Where a token of the last text's `span` comes next."""
         return [place - 1 for place in places(self.texts[-1][1], span)]
+
+    def note(self, aid: str, places: Iterable[int], value: int) -> None:
+        """Have the aid asked at `places`, where the answer is `value`."""
+        self.noted.setdefault(aid, []).extend((place, value) for place in places)
 
     def decide(self, span: Span, factor: float) -> None:
         """Have the tokens of the last text's `span` count for more."""
@@ -112,11 +121,13 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
         made.point(between, MEASURING, cells_of(first.box, picture))
         made.decide(between, 3.0)
         made.boxed += [(place, first.box) for place in made.before(between)]
-        made.sides += [(place, DIRECTIONS.index(task.rsplit(maxsplit=1)[1])) for place in made.before(between)]
+        made.note("side", made.before(between), DIRECTIONS.index(task.rsplit(maxsplit=1)[1]))
     for scene, picture in zip(chat.scenes, made.pictures, strict=False):
         if scene.text and (at := text.find(scene.text)) >= 0:
             for i, box in enumerate(scene.letters):
                 made.point((at + i, at + i + 1), LOOKING, cells_of(box, picture))
+            for i in range(len(scene.text) + 1):  # the last time, that none is left
+                made.note("turn", made.before((at + i, at + i + 1)), min(i, MOST_LETTERS - 1))
 
 
 def point_bounds(made: Encoded, s: Shape, bounds: Span, picture: Picture) -> None:
@@ -234,57 +245,109 @@ def point_choice(made: Encoded, turn: Turn) -> None:
     Where no tool is called, the head looks at the conversation's first token.
     """
     began = len(made.ids)
-    source = _definition(made, turn.calls[0].name) if turn.calls else [0]
+    source = [0]
+    if turn.calls:
+        source = _definition(made, turn.calls[0].name)
+        made.note("called", [began - 1], _which(made, turn.calls[0].name))
     made.pointed.append((began - 1, MATCHING, source))
     made.factors[began] = 4.0
 
 
-def note_sorts(made: Encoded, chat: Chat, asked: Turn) -> None:
-    """What kind of work the definitions do (once) and the question that was added last asks for; and where words of the question
-    stand in a definition's name or description."""
-    known = [(t["function"]["name"], sort) for t, sort in zip(chat.tools, chat.sorts, strict=True)]
-    defined = {name: _definition(made, name) for name, _ in known}
-    if not made.sorts:
-        made.sorts += [(defined[name][-1], sort) for name, sort in known if sort != NO_SORT]
-    question = made.question
-    if asked.sort != NO_SORT:
-        made.sorts += [(question[1][-1][0], asked.sort), (len(made.ids) - 1, asked.sort)]
+def note_tools(made: Encoded, chat: Chat) -> None:
+    """Which of the tools every token of a definition is about: a name stands before what tells what it is for, so that it is
+    found by its number; and what kinds of work each does."""
     text, pieces = made.texts[0]
-    told = [(word.group().lower(), word.span()) for word in re.finditer(r"[^\W\d_]{4,}", text)]
-    for word in re.finditer(r"[^\W\d_]{4,}", question[0]):
-        source = [p for other, span in told if other == word.group().lower() for p in places(pieces, span)]
-        source = [p for p in source if any(p in places_ for places_ in defined.values())]
-        if source:
-            made.pointed.append((places(question[1], word.span())[-1], MATCHING, source))
+    for tool, sorts in zip(chat.tools, chat.sorts, strict=True):
+        name = tool["function"]["name"]
+        start = text.index(_named(name))
+        line = text.rfind("\n", 0, start) + 1, text.index("\n", start)
+        made.note("tool", places(pieces, line), _which(made, name))
+        for sort in sorts:
+            made.note("sort", _definition(made, name)[-1:], sort)
+
+
+def note_request(made: Encoded, chat: Chat, asked: Turn, turn: Turn) -> None:
+    """What kinds of work the question that was added last asks for; where its words, or those that mean the same, stand in names
+    and descriptions; and which of its tokens are which argument of the calls that answer it."""
+    text, pieces = made.question
+    for sort in asked.sorts:
+        made.note("sort", (pieces[-1][0], len(made.ids) - 1), sort)
+    tools, told = made.texts[0]
+    defined = {p for t in chat.tools for p in _definition(made, t["function"]["name"])}
+    words: dict[str, list[int]] = {}
+    for word in re.finditer(WORD, tools):
+        words.setdefault(word.group().lower(), []).extend(p for p in places(told, word.span()) if p in defined)
+    for word in re.finditer(WORD, text.removeprefix("user\n")):
+        low = word.group().lower()
+        if low not in EMPTY:
+            source = sorted({p for same in (low, *MEANINGS.get(low, ())) for p in words.get(same, ())})
+            at = len("user\n") * text.startswith("user\n")
+            made.pointed.append((places(pieces, (word.start() + at, word.end() + at))[-1], RECOGNISING, source or [0]))
+    slots = {p: 0 for p, _ in pieces}
+    for call in turn.calls:
+        for i, value in enumerate(call.arguments.values()):
+            found = _found(value, text)
+            if len(found) != 1:
+                return
+            for k, place in enumerate(places(pieces, found[0])):
+                slots[place] = 1 + 2 * min(i, MOST_SLOTS - 1) + (k > 0)
+    if turn.calls:
+        for place, slot in slots.items():
+            made.note("slot", [place], slot)
+
+
+def _found(value: Any, text: str) -> list[Span]:
+    """Where an argument's value stands in a question."""
+    return [m.span() for m in re.finditer(rf"(?<!\w){re.escape(_written(value))}(?!\w)", text)]
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _named(name: str) -> str:
+    return f'"name": {json.dumps(name, ensure_ascii=False)}'
 
 
 def _definition(made: Encoded, name: str) -> list[int]:
     """The places of a tool's name and description."""
     text, pieces = made.texts[0]
-    start = text.index(f'"name": {json.dumps(name, ensure_ascii=False)}')
+    start = text.index(_named(name))
     return places(pieces, (start, text.index('"parameters"', start)))
 
 
+def _which(made: Encoded, name: str) -> int:
+    """How many tools are defined before the one of this name."""
+    text = made.texts[0][0]
+    return min(MOST_TOOLS - 1, text.count('"parameters"', 0, text.index(_named(name))))
+
+
 def point_call(made: Encoded) -> None:
-    """Where the name, keys and values of the call that was added last are copied from."""
+    """Where the name, keys and values of the call that was added last are copied from, and which tool it is."""
     text = made.texts[-1][0]
     call = json.loads(text)
-    tools = made.texts[0]
-    made.point((0, text.index(call["name"])), MATCHING, _definition(made, call["name"]))
-    asked = made.question
+    tools, asked = made.texts[0], made.question
+    which, definition = _which(made, call["name"]), _definition(made, call["name"])
     start = tools[0].find(json.dumps(call["name"], ensure_ascii=False))
     properties = tools[0].find('"properties"', start)
-    _traced(made, _quoted(text, call["name"], 0), tools, _quoted(tools[0], call["name"], start)[0])
+    name = _quoted(text, call["name"], 0)
+    source = _quoted(tools[0], call["name"], start)[0]
+    _traced(made, name, tools, source)
+    made.pointed += [(place, RECOGNISING, places(tools[1], (a - name[0] + source, b - name[0] + source))) for place, (a, b) in made.texts[-1][1] if name[0] <= a < name[1]]
+    spans = [(0, name[0])]
     at = text.index('"arguments"')
     for key, value in call["arguments"].items():
         span = _quoted(text, key, at)
+        spans.append(span)
         _traced(made, span, tools, _quoted(tools[0], key, properties)[0])
-        written = value if isinstance(value, str) else json.dumps(value)
-        at = text.find(written, span[1])
-        found = [m.span() for m in re.finditer(rf"(?<!\w){re.escape(written)}(?!\w)", asked[0])]
+        at = text.find(_written(value), span[1])
+        found = _found(value, asked[0])
         if at >= 0 and len(found) == 1:
-            _traced(made, (at, at + len(written)), asked, found[0][0])
+            _traced(made, (at, at + len(_written(value))), asked, found[0][0])
         at = max(at, span[1])
+    for span in spans:
+        made.point(span, MATCHING, definition)
+        made.note("called", made.before(span), which)
 
 
 def _quoted(text: str, word: str, start: int) -> Span:

@@ -33,6 +33,9 @@ from network import Network, Shape
 MIX = (("seeing", 10), ("seeing", 10), ("seeing", 10), ("calling", 5), ("calling", 5), ("saying", 8), ("recalling", 1), ("reading", 250), ("reading", 250))
 """One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers; "reading" is the tower
 alone, on so many tokens of pages."""
+LATER = (("seeing", 8), ("seeing", 8), ("calling", 6), ("calling", 6), ("saying", 8), ("recalling", 1), ("reading", 250))
+LATER_FROM = 0.6
+"""Of the steps: from there on LATER's batches, as calls take longest to learn and need no pictures."""
 HAS_HALF = any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 """Whether the processor multiplies in bfloat16 itself: then products of matrices are computed so, five times as fast as
 torch's in 32 bits on the machine that this was measured on, a whole step in 0.38 of the time. Weights, their sums and the
@@ -61,7 +64,7 @@ class Work:
 
     batch: Pictures | Batch
     total: float = 0.0
-    n_seeing: int = 0
+    n_batches: int = 0
     share: float = 1.0
 
 
@@ -82,10 +85,10 @@ def put_parts(seed: int, first: int, looking: int, steps: int, tokenizer: Path, 
 
     def put(parts: list[Any]) -> None:
         total = sum(float(b.weights[:, 1:].sum()) for b in parts if isinstance(b, Batch))
-        n_seeing = sum(isinstance(b, Batch) and b.pictures is not None for b in parts)
-        n_looks = len(parts) if not n_seeing else sum(isinstance(b, Pictures) for b in parts) / SHARES["reading"]
+        n_batches = sum(isinstance(b, Batch) for b in parts)
+        n_looks = len(parts) if not n_batches else sum(isinstance(b, Pictures) for b in parts) / SHARES["reading"]
         for b in parts:
-            queue.put(Work(b, total, n_seeing, 1 / max(1, n_looks)))
+            queue.put(Work(b, total, n_batches, 1 / max(1, n_looks)))
         for _ in range(size):
             queue.put(None)
 
@@ -93,7 +96,8 @@ def put_parts(seed: int, first: int, looking: int, steps: int, tokenizer: Path, 
         put([batches.looks(seed, step * LOOKS + i, 32) for i in range(LOOKS)])
     start = max(first, looking)
     for group in range((start - looking) // GROUP, -(-(steps - looking) // GROUP)):
-        columns = [batches.group(seed, group * len(MIX) + i, kind, n, encoder, GROUP) for i, (kind, n) in enumerate(MIX)]
+        mix = MIX if group * GROUP < LATER_FROM * (steps - looking) else LATER
+        columns = [batches.group(seed, group * len(mix) + i, kind, n, encoder, GROUP) for i, (kind, n) in enumerate(mix)]
         for i in range(GROUP):
             if looking + group * GROUP + i >= start:
                 put([column[i] for column in columns])
@@ -198,7 +202,7 @@ class Learner:
             loss = losses["answer"] / work.total
             for name, share in SHARES.items():
                 if name in losses:
-                    loss = loss + share * losses[name] / work.n_seeing
+                    loss = loss + 2 * share * losses[name] / work.n_batches  # most are asked of half the batches
                     told[name].append(losses[name].item())
             loss.backward()
             told[batch.kind].append(losses["answer"].item() / losses["weight"].item())

@@ -81,6 +81,21 @@ def test_boxes_are_where_the_shapes_are() -> None:
         assert inside >= 0.97 * far.sum(), (i, shape)
 
 
+def test_letters_have_their_numbers_where_they_are_seen() -> None:
+    pytest.importorskip("torch", reason="the extra `model` is not installed")
+    pytest.importorskip("tokenizers", reason="the extra `model` is not installed")
+    import batches
+
+    for i in range(40):
+        scene = scenes.draw_text(random.Random(i), (140, 84))
+        assert scene.text
+        lettered = batches.truth(scene, 5, 3)[3].reshape(3, 5, -1)
+        for n, box in enumerate(scene.letters):
+            column, row = ((box[0] + box[2]) // 2 // 28, (box[1] + box[3]) // 2 // 28)
+            assert lettered[row, column, n] == 1, (scene.text, n)
+        assert not lettered[..., len(scene.text) :].any()
+
+
 def test_evaluation_asks_what_training_never_had() -> None:
     trained = [s for c in chats(60) for s in c.scenes if len(s.shapes) > 1]
     assert trained

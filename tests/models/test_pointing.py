@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 
 import pytest
 from PIL import Image
@@ -18,15 +19,18 @@ if not (RECIPE / "pointing.py").is_file():
 import data
 from calling import usual
 from chats import Call, Chat, Turn, parts
+from made import NO_WORK, SORTS, made_up, sorts_of
 from pointing import (
     BESIDE,
     COPYING,
     LOOKING,
     MATCHING,
     MEASURING,
+    RECOGNISING,
     Encoded,
     cells_of,
-    note_sorts,
+    note_request,
+    note_tools,
     point_call,
     point_choice,
     point_list,
@@ -35,7 +39,7 @@ from pointing import (
     point_words,
 )
 from scenes import Scene, Shape
-from skills import NO_WORK, SKILLS, SORTS, made_up
+from skills import SKILLS
 
 RED = Shape("circle", "red", (0, 0, 27, 27))
 BLUE = Shape("square", "blue", (84, 0, 111, 55))
@@ -232,8 +236,11 @@ def test_what_a_call_copies_points_to_the_same_characters() -> None:
             if head == MATCHING:
                 assert "".join(chr(made.ids[s]) for s in source).startswith('"name": "')
                 continue
-            assert head == COPYING
             assert source[0] < place
+            if head == RECOGNISING:
+                assert [made.ids[place]] == [made.ids[s] for s in source]
+                continue
+            assert head == COPYING
             assert [made.ids[place + 1]] == [made.ids[s] for s in source]
             copied += 1
     assert copied > 500
@@ -254,11 +261,8 @@ def test_the_choice_of_a_tool_points_to_its_definition_and_none_to_the_beginning
     assert made.factors.keys() == {200}
 
 
-def test_questions_and_definitions_tell_what_work_they_are_about() -> None:
-    weather, timer = SKILLS[0], SKILLS[2]
-    chat = Chat(tools=[usual(s).definition for s in (weather, timer)], sorts=[weather.sort, timer.sort])
-    chat.ask("Set a timer for 5 minutes.", sort=timer.sort)
-    chat.call([Call("set_timer", {"minutes": 5})], "call")
+def asked_of(chat: Chat) -> Encoded:
+    """Its first question and the definitions before it, noted; every character is a token."""
     made = Encoded()
     for part in parts(chat):
         if isinstance(part, Text):
@@ -266,19 +270,89 @@ def test_questions_and_definitions_tell_what_work_they_are_about() -> None:
                 made.add("assistant\n", [(ord(c), (k, k + 1)) for k, c in enumerate("assistant\n")], 0.0)
                 break
             made.add(part.text, [(ord(c), (k, k + 1)) for k, c in enumerate(part.text)], 0.0)
-    note_sorts(made, chat, chat.turns[0])
+    note_tools(made, chat)
+    note_request(made, chat, *chat.turns[:2])
+    return made
+
+
+def recognised(made: Encoded) -> dict[str, str]:
+    """What the last letters of the question's words are shown, by the words."""
+    told = "".join(map(chr, made.ids))
+    return {
+        re.split(r"[\W\d_]", told[: place + 1])[-1]: "".join(told[p] for p in source)
+        for place, head, source in made.pointed
+        if head == RECOGNISING and source != [0]
+    }
+
+
+def test_questions_and_definitions_tell_what_work_they_are_about() -> None:
+    weather, timer = SKILLS[0], SKILLS[2]
+    sorts = [sorts_of(s) for s in (weather, timer)]
+    chat = Chat(tools=[usual(s).definition for s in (weather, timer)], sorts=sorts)
+    chat.ask("Set a timer for 5 minutes.", sorts=sorts[1])
+    chat.call([Call("set_timer", {"minutes": 5})], "call")
+    made = asked_of(chat)
     told = "".join(map(chr, made.ids))
     asked = told.index("minutes.")
-    assert [sort for _, sort in made.sorts] == [weather.sort, timer.sort, timer.sort, timer.sort]
-    places = [place for place, _ in made.sorts]
+    assert [sort for _, sort in made.noted["sort"]] == [*sorts[0], *sorts[1], *sorts[1], *sorts[1]]
+    places = [place for place, _ in made.noted["sort"]]
     assert told[: places[0] + 1].endswith('"Get the current weather for a location", ')
     assert told[: places[1] + 1].endswith('"Start a timer", ')
     assert places[2:] == [asked + len("minutes.") - 1, len(told) - 1]
-    _, head, source = next(p for p in made.pointed if p[0] == told.index("timer for") + 4)
-    assert head == MATCHING
-    assert {"".join(told[p] for p in source)} == {"timertimer"}  # of its name and its description
+    assert recognised(made)["timer"] == "timertimer"  # of its name and its description
+    assert recognised(made)["Set"] == "set"
+    assert "minutes" not in recognised(made)  # which is a key's name
+
+
+def test_every_token_of_a_definition_tells_which_it_is() -> None:
+    chat = Chat(tools=[usual(s).definition for s in SKILLS[:3]], sorts=[()] * 3)
+    chat.ask("Hello")
+    chat.answer("Hello! How can I help you?", "no call")
+    made = asked_of(chat)
+    told = "".join(map(chr, made.ids))
+    for i, skill in enumerate(SKILLS[:3]):
+        line = "".join(told[place] for place, which in made.noted["tool"] if which == i)
+        assert json.loads(line)["function"]["name"] == skill.names[0]
+    assert recognised(made) == {}
+
+
+def test_arguments_are_told_apart_where_a_question_has_each_of_them_once() -> None:
+    flight = SKILLS[7]
+    chat = Chat(tools=[usual(flight).definition], sorts=[()])
+    chat.ask("Book a flight from New York to Rome.")
+    chat.call([Call("book_flight", {"origin": "New York", "destination": "Rome"})], "call")
+    made = asked_of(chat)
+    told = "".join(map(chr, made.ids))
+    slots = dict(made.noted["slot"])
+    asked = told.index("Book a flight from")
+    assert "".join(told[p] for p in slots if slots[p] in (1, 2)) == "New York"
+    assert [slots[asked + len("Book a flight from New York to ") + i] for i in range(5)] == [3, 4, 4, 4, 0]
+    chat.turns[0] = Turn("user", ("Book a flight from Rome to Rome.",))
+    chat.turns[1] = Turn("assistant", (), [Call("book_flight", {"origin": "Rome", "destination": "Rome"})])
+    assert "slot" not in asked_of(chat).noted
+
+
+def test_words_are_recognised_in_another_language_and_by_other_names() -> None:
+    function = {"name": "remove_car", "description": "Delete a car", "parameters": {}}
+    chat = Chat(tools=[{"type": "function", "function": function}], sorts=[()])
+    chat.ask("Apague o carro de Ana.")
+    chat.answer("Não sei.", "no call")
+    assert recognised(asked_of(chat)) == {"Apague": "removeDelete", "carro": "carcar"}
 
 
 def test_sorts_are_all_told_apart() -> None:
-    made = {s.sort for s in SKILLS} | {made_up(random.Random(i)).sort for i in range(600)} | {NO_WORK}
+    made = {sort for s in SKILLS for sort in sorts_of(s)} | {NO_WORK}
+    made |= {sort for i in range(5000) for sort in sorts_of(made_up(random.Random(i)))}
     assert made == set(range(SORTS))
+
+
+def test_what_is_like_a_skill_does_the_same_to_something_else() -> None:
+    found = 0
+    for i in range(300):
+        one = made_up(random.Random(i))
+        other = made_up(random.Random(1000 + i), one)
+        if one.verb:
+            assert one.sorts[0] == other.sorts[0]
+            found += other.sorts[1:] != one.sorts[1:]
+        assert other.verb  # which a request names together with what it is done to
+    assert found > 100

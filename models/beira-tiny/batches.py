@@ -15,7 +15,7 @@ from chats import Chat
 from encoding import Encoder
 from lexicon import COLOURS, KINDS
 from network import KIND_CLASSES, PATCH_VALUES, SEEN
-from pointing import MOST_LETTERS
+from pointing import MOST_LETTERS, MOST_SHAPES
 from scenes import CELL, Scene, draw_page, padded_cells, picture_size, pixels
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
@@ -25,8 +25,8 @@ LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @dataclass(slots=True)
 class Pictures:
-    """Pictures of one size in tokens. `seen`: (b, tokens, SEEN) truth; `placed`: (b, tokens, 4) boxes / 28; `lettered`:
-    (b, tokens, MOST_LETTERS), which of its letters a token shows."""
+    """Pictures of one size in tokens. `seen`: (b, tokens, SEEN) truth; `placed`: (b, tokens, 4) boxes / 28; `ranked`: (b, tokens)
+    its shape's place among all, where it has one; `lettered`: (b, tokens, MOST_LETTERS), which of its letters a token shows."""
 
     columns: int
     rows: int
@@ -34,6 +34,7 @@ class Pictures:
     seen: np.ndarray
     placed: np.ndarray
     has_shape: np.ndarray
+    ranked: np.ndarray
     lettered: np.ndarray
 
 
@@ -55,8 +56,8 @@ class Batch:
     """(answers' tokens, n): where that is."""
     noted: dict[str, np.ndarray] = field(default_factory=dict)
     """By aid, (tokens, 2): flat place and the class that is asked for there: the tens of the coordinate that comes next
-    (`measured`), the direction (`side`), the kind of work (`sort`), which letter comes next (`turn`), which tool is defined (`tool`) or called (`called`), which
-    argument (`slot`)."""
+    (`measured`), the direction (`side`), the kind of work (`sort`), which letter or shape comes next (`turn`), which tool is
+    defined (`tool`), called (`called`) or has a question's word (`whose`), which argument (`slot`)."""
 
 
 def positions_of(n: int, pictures: list[tuple[int, int, int]]) -> np.ndarray:
@@ -104,7 +105,8 @@ def truth(scene: Scene, columns: int, rows: int) -> tuple[np.ndarray, ...]:
         covered: np.ndarray = down[:, None] * across[None]
         return covered
 
-    for s in scene.shapes:
+    ranked = np.zeros((rows, columns), np.int64)
+    for i, s in enumerate(scene.shapes):
         area = overlap(s.box)
         inside = area > 50
         kind, colour = KINDS.index(s.kind), COLOURS.index(s.colour)
@@ -112,6 +114,7 @@ def truth(scene: Scene, columns: int, rows: int) -> tuple[np.ndarray, ...]:
             seen[inside, k] = 1
         mine = inside & (area > best)
         best[mine] = area[mine]
+        ranked[mine] = min(i, MOST_SHAPES - 1)
         placed[mine] = np.array(s.box, np.float32) / CELL
     origin = np.stack([np.tile(x, (rows, 1)), np.tile(y[:, None], (1, columns))] * 2, -1) / CELL
     seen[..., -4:] = placed - origin
@@ -120,7 +123,7 @@ def truth(scene: Scene, columns: int, rows: int) -> tuple[np.ndarray, ...]:
         least = max(40, 0.2 * min(CELL * CELL, (box[2] - box[0]) * (box[3] - box[1])))
         seen[overlap(box) > least, n_pairs + KIND_CLASSES + len(COLOURS) + LETTERS.index(letter)] = 1
         lettered[overlap(box) > least, min(i, MOST_LETTERS - 1)] = 1
-    return seen.reshape(rows * columns, -1), placed.reshape(-1, 4), best.reshape(-1) > 0, lettered.reshape(rows * columns, -1)
+    return seen.reshape(rows * columns, -1), placed.reshape(-1, 4), best.reshape(-1) > 0, ranked.reshape(-1), lettered.reshape(rows * columns, -1)
 
 
 def pictures_of(scenes: list[Scene]) -> Pictures:

@@ -13,7 +13,7 @@ from scenes import CELL
 
 SHARES = {
     "seen": 0.15, "edged": 0.3, "own": 0.25, "told": 0.05, "placed": 0.15, "waved": 0.5, "pointed": 0.5, "measured": 0.15, "boxed": 0.15, "side": 0.1,
-    "sort": 0.15, "tool": 0.1, "called": 0.15, "slot": 0.2, "lettered": 0.15, "turn": 0.1, "reading": 0.15,
+    "sort": 0.15, "tool": 0.1, "called": 0.15, "whose": 0.1, "slot": 0.2, "ranked": 0.15, "lettered": 0.15, "turn": 0.1, "reading": 0.15,
 }  # fmt: skip
 """Of the aids' losses beside the answers'."""
 SEEN_WEIGHTS = torch.tensor([1.0] * (KIND_CLASSES * COLOUR_CLASSES + KIND_CLASSES + COLOUR_CLASSES) + [3.0] * LETTER_CLASSES)
@@ -55,6 +55,12 @@ def lettered_loss(said: Tensor, p: Pictures) -> Tensor:
     has = lettered.any(-1).any(-1)
     weight = torch.full((lettered.shape[-1],), 3.0)
     return F.binary_cross_entropy_with_logits(said[has], lettered[has], reduction="none", pos_weight=weight).sum(-1).mean() if has.any() else said.sum() * 0
+
+
+def ranked_loss(said: Tensor, p: Pictures) -> Tensor:
+    """Of a head asked which of the picture's shapes, in the order in which they are told, a token shows."""
+    has = torch.from_numpy(p.has_shape)
+    return F.cross_entropy(said[has], torch.from_numpy(p.ranked)[has]) if has.any() else said.sum() * 0
 
 
 def own_loss(said: Tensor, p: Pictures) -> Tensor:
@@ -102,6 +108,7 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
         told = tapped[TOLD_LAYER].reshape(-1, net.s.hidden)[at].view(rows.shape)
         losses["told"] = seen_loss(net.aids["told"](told), p)
         losses["placed"] = placed_loss(net.aids["placed"](told), p)
+        losses["ranked"] = ranked_loss(net.aids["seen ranks"](merged), p) + ranked_loss(net.aids["told ranks"](F.rms_norm(told, told.shape[-1:])), p)
         losses["lettered"] = lettered_loss(net.aids["lettered"](F.rms_norm(told, told.shape[-1:])), p)
         shown = edges(p)
         for i in OWN_LAYERS:

@@ -160,6 +160,15 @@ def sorts_of(skill: Skill) -> tuple[int, ...]:
     return skill.sorts or ((SKILLS.index(skill),) if skill in SKILLS else ())
 
 
+def is_told(sort: int, text: str) -> bool:
+    """Whether a request says that it asks for work of this sort: of a made-up skill's, it may leave out the verb or the noun."""
+    low, at = text.lower(), sort - len(SKILLS)
+    if at < 0 or sort == NO_WORK:
+        return True
+    words = [w for row in VERBS[at] for w in row] if at < len(VERBS) else [NOUNS[at - len(VERBS)][i] for i in (0, 2)]
+    return any(w in low for w in words)
+
+
 def made_up(rng: random.Random, like: Skill | None = None) -> Skill:
     """A skill that no other example has: what it is called and asked by has to be read. It does what `like` does, if that is
     given and names what it does it to, to something else."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from chats import Chat, Turn
 from lexicon import COLOURS_PT, KINDS, KINDS_PT, ORDINALS, kind_name, shape_name, the_shape
-from made import EMPTY, WORD, meanings
+from made import EMPTY, WORD, is_told, meanings
 from scenes import CELL, Box, Shape
 
 LOOKING, BESIDE, MATCHING, COPYING, MEASURING, RECOGNISING = range(6)
@@ -24,8 +24,8 @@ LOOKING, BESIDE, MATCHING, COPYING, MEASURING, RECOGNISING = range(6)
 follows from, at what is copied, and once more at the shape, for its box (a head's 32 values have to hold all that they tell).
 The last is of the layer before: at a question's words, or what means the same, in the tools' definitions."""
 DIRECTIONS = ("left", "right", "above", "below")
-MOST_TOOLS, MOST_SLOTS, MOST_LETTERS = 4, 3, 7
-"""Definitions, arguments of one, and letters of what is read that the aids tell apart."""
+MOST_TOOLS, MOST_SLOTS, MOST_SHAPES, MOST_LETTERS = 4, 3, 4, 7
+"""Definitions, arguments of one, a picture's shapes and letters that the aids tell apart."""
 MEANINGS = meanings()
 Picture = tuple[int, int, int]
 """Of a chat's picture: the place of its first token, columns, rows."""
@@ -40,8 +40,8 @@ Said = tuple[str, list[tuple[int, Span]]]
 class Encoded:
     """A chat: ids, weights, (place, columns, rows) of its pictures, `boxed` as a batch has it; `noted`: by aid, (place, class).
 
-    `pointed`: (place, head, places of the source); `texts`: all of them, in order; `factors`: of the weights of those tokens
-    on which an answer's truth hangs.
+    `pointed`: (place, head, places of the source); `texts`: all of them, in order; `recognised`: of the last question's words
+    that a single tool's definition has, which tool's; `factors`: of the weights of those tokens on which an answer's truth hangs.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -51,6 +51,7 @@ class Encoded:
     boxed: list[tuple[int, tuple[float, ...]]] = field(default_factory=list)
     pointed: list[tuple[int, int, list[int]]] = field(default_factory=list)
     texts: list[Said] = field(default_factory=list)
+    recognised: dict[int, int] = field(default_factory=dict)
     factors: dict[int, float] = field(default_factory=dict)
 
     def add(self, text: str, pieces: Pieces, weight: float) -> None:
@@ -159,10 +160,12 @@ def point_list(made: Encoded, chat: Chat) -> None:
         at = begun.end()
         for n, (s, name) in enumerate(zip(scene.shapes, names, strict=True)):
             made.point((at, name - 1), LOOKING, cells_of(s.box, made.pictures[i]))
+            made.note("turn", made.before((at, name - 1)), n)
             made.point((at, name - 1), BESIDE, [p for other in scene.shapes[n:] for p in cells_of(other.box, made.pictures[i])])
             at = name + len(shape_name(s.kind, s.colour, chat.language))
             made.decide((at, at + 1), 2.0)
         made.point((at, at + 1), BESIDE, [pieces[0][0]])
+        made.note("turn", made.before((at, at + 1)), len(names))
 
 
 def _about(text: str, language: str) -> dict[int, Span]:
@@ -248,9 +251,18 @@ def point_choice(made: Encoded, turn: Turn) -> None:
     source = [0]
     if turn.calls:
         source = _definition(made, turn.calls[0].name)
-        made.note("called", [began - 1], _which(made, turn.calls[0].name))
+        which = _which(made, turn.calls[0].name)
+        made.note("called", [began - 1], which)
+        _point_words_of(made, [began - 1], which)
     made.pointed.append((began - 1, MATCHING, source))
     made.factors[began] = 4.0
+
+
+def _point_words_of(made: Encoded, places_: list[int], which: int) -> None:
+    """From `places_` to the question's words that were recognised in this tool's definition: they know which it is."""
+    source = [place for place, tool in made.recognised.items() if tool == which]
+    if source:
+        made.pointed += [(place, LOOKING, source) for place in places_]
 
 
 def note_tools(made: Encoded, chat: Chat) -> None:
@@ -271,9 +283,11 @@ def note_request(made: Encoded, chat: Chat, asked: Turn, turn: Turn) -> None:
     and descriptions; and which of its tokens are which argument of the calls that answer it."""
     text, pieces = made.question
     for sort in asked.sorts:
-        made.note("sort", (pieces[-1][0], len(made.ids) - 1), sort)
+        if is_told(sort, text):
+            made.note("sort", (pieces[-1][0], len(made.ids) - 1), sort)
     tools, told = made.texts[0]
-    defined = {p for t in chat.tools for p in _definition(made, t["function"]["name"])}
+    defined = {p: i for i, t in enumerate(chat.tools) for p in _definition(made, t["function"]["name"])}
+    made.recognised.clear()
     words: dict[str, list[int]] = {}
     for word in re.finditer(WORD, tools):
         words.setdefault(word.group().lower(), []).extend(p for p in places(told, word.span()) if p in defined)
@@ -282,7 +296,11 @@ def note_request(made: Encoded, chat: Chat, asked: Turn, turn: Turn) -> None:
         if low not in EMPTY:
             source = sorted({p for same in (low, *MEANINGS.get(low, ())) for p in words.get(same, ())})
             at = len("user\n") * text.startswith("user\n")
-            made.pointed.append((places(pieces, (word.start() + at, word.end() + at))[-1], RECOGNISING, source or [0]))
+            place, whose = places(pieces, (word.start() + at, word.end() + at))[-1], {defined[p] for p in source}
+            made.pointed.append((place, RECOGNISING, source or [0]))
+            if len(whose) == 1:
+                made.recognised[place] = min(*whose, MOST_TOOLS - 1)
+                made.note("whose", [place], made.recognised[place])
     slots = {p: 0 for p, _ in pieces}
     for call in turn.calls:
         for i, value in enumerate(call.arguments.values()):
@@ -348,6 +366,7 @@ def point_call(made: Encoded) -> None:
     for span in spans:
         made.point(span, MATCHING, definition)
         made.note("called", made.before(span), which)
+        _point_words_of(made, made.before(span), which)
 
 
 def _quoted(text: str, word: str, start: int) -> Span:

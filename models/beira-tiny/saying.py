@@ -50,7 +50,8 @@ SPELL = {
     "en": ("Spell {t}", "Spell the word {t}.", "How do you spell {t}?", "Spell out {t}.", "How is {t} spelled?", "Spell: {t}",
            "Please spell {t}."),
     "pt": ("Soletre {t}", "Soletre a palavra {t}.", "Como se soletra {t}?", "Soletre: {t}", "Soletre {t}, por favor.",
-           "Por favor, soletre a palavra {t}.", "Por favor, como se soletra {t}?", "Por favor, soletre {t}."),
+           "Por favor, soletre a palavra {t}.", "Por favor, soletre isto: {t}", "Pode soletrar {t}, por favor?", "Soletre {t} agora.",
+           "Por favor, como se soletra {t}?", "Por favor, soletre {t}."),
 }
 FACTS = {
     "en": ("The {k} is {v}.", "What is the {k}?"),

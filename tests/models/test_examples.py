@@ -89,11 +89,25 @@ def test_letters_have_their_numbers_where_they_are_seen() -> None:
     for i in range(40):
         scene = scenes.draw_text(random.Random(i), (140, 84))
         assert scene.text
-        lettered = batches.truth(scene, 5, 3)[3].reshape(3, 5, -1)
+        lettered = batches.truth(scene, 5, 3)[4].reshape(3, 5, -1)
         for n, box in enumerate(scene.letters):
             column, row = ((box[0] + box[2]) // 2 // 28, (box[1] + box[3]) // 2 // 28)
             assert lettered[row, column, n] == 1, (scene.text, n)
         assert not lettered[..., len(scene.text) :].any()
+
+
+def test_shapes_are_ranked_as_they_are_told() -> None:
+    pytest.importorskip("torch", reason="the extra `model` is not installed")
+    pytest.importorskip("tokenizers", reason="the extra `model` is not installed")
+    import batches
+
+    for i in range(20):
+        scene = scenes.draw_shapes(random.Random(i), (168, 168), 4)
+        _, _, has, ranked, _ = batches.truth(scene, 6, 6)
+        for n, shape in enumerate(scene.shapes):
+            x, y = (round(v) // 28 for v in shape.centre)
+            assert has[6 * y + x]
+            assert ranked[6 * y + x] == n
 
 
 def test_evaluation_asks_what_training_never_had() -> None:

@@ -332,6 +332,21 @@ def test_arguments_are_told_apart_where_a_question_has_each_of_them_once() -> No
     assert "slot" not in asked_of(chat).noted
 
 
+def test_a_call_looks_at_the_words_that_only_its_tool_has() -> None:
+    told = (("find_car", "Find a car"), ("find_boat", "Find a boat"))
+    functions = [{"name": name, "description": about, "parameters": {}} for name, about in told]
+    chat = Chat(tools=[{"type": "function", "function": f} for f in functions], sorts=[(), ()])
+    chat.ask("Find the boat of Ana.")
+    chat.call([Call("find_boat", {"name": "Ana"})], "call")
+    made = asked_of(chat)
+    point_choice(made, chat.turns[1])
+    text = "".join(map(chr, made.ids))
+    boat = text.index("boat of Ana") + len("boat") - 1
+    assert made.recognised == {boat: 1}
+    assert made.noted["whose"] == [(boat, 1)]
+    assert [(place, source) for place, head, source in made.pointed if head == LOOKING] == [(len(text) - 1, [boat])]
+
+
 def test_words_are_recognised_in_another_language_and_by_other_names() -> None:
     function = {"name": "remove_car", "description": "Delete a car", "parameters": {}}
     chat = Chat(tools=[{"type": "function", "function": function}], sorts=[()])

@@ -9,8 +9,9 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from chats import Chat, parts
+from matching import note_request, note_tools, point_call, point_choice
 from network import DECADES
-from pointing import Encoded, Pieces, note_request, note_tools, point_call, point_choice, point_list, point_shapes, point_verdict, point_words
+from pointing import Encoded, Pieces, point_list, point_shapes, point_verdict, point_words
 from runtime.engine.request import Image, Markup, Text
 from scenes import padded_cells
 from tokens import markup_ids

@@ -12,11 +12,9 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
-from chats import Chat, Turn
+from chats import Chat
 from lexicon import COLOURS_PT, KINDS, KINDS_PT, ORDINALS, kind_name, shape_name, the_shape
-from made import EMPTY, WORD, is_told, meanings
 from scenes import CELL, Box, Shape
 
 LOOKING, BESIDE, MATCHING, COPYING, MEASURING, RECOGNISING = range(6)
@@ -26,7 +24,6 @@ The last is of the layer before: at a question's words, or what means the same, 
 DIRECTIONS = ("left", "right", "above", "below")
 MOST_TOOLS, MOST_SLOTS, MOST_SHAPES, MOST_LETTERS = 4, 3, 4, 7
 """Definitions, arguments of one, a picture's shapes and letters that the aids tell apart."""
-MEANINGS = meanings()
 Picture = tuple[int, int, int]
 """Of a chat's picture: the place of its first token, columns, rows."""
 Span = tuple[int, int]
@@ -208,12 +205,12 @@ def point_words(made: Encoded) -> None:
     if re.fullmatch(r"\w(-\w)+", text):
         at = asked[0].rfind(text.replace("-", ""))
         for i in range(len(text) // 2 + 1 if at >= 0 else 0):
-            _traced(made, (2 * i, 2 * i + 1), asked, at + i)
+            traced(made, (2 * i, 2 * i + 1), asked, at + i)
     elif (at := asked[0].rfind(text)) >= 0:
-        _traced(made, (0, len(text)), asked, at)
+        traced(made, (0, len(text)), asked, at)
 
 
-def _traced(made: Encoded, span: Span, source: Said, at: int) -> None:
+def traced(made: Encoded, span: Span, source: Said, at: int) -> None:
     """Note for every token of the last text's `span` where its letters stand in `source`, from `at` on (0: nowhere)."""
     for place, (a, b) in made.texts[-1][1]:
         if at > 0 and span[0] <= a < span[1]:
@@ -240,135 +237,3 @@ def cells_of(box: Box, picture: Picture) -> list[int]:
         for c in range(max(0, box[0] // CELL), min(columns, box[2] // CELL + 1)):
             shares[place + r * columns + c] = down * max(1, min(box[2], (c + 1) * CELL) - max(box[0], c * CELL))
     return [p for p, share in shares.items() if share >= max(shares.values()) / 3]
-
-
-def point_choice(made: Encoded, turn: Turn) -> None:
-    """What decides, at its first token, whether the answer that comes next is a call: the tool's definition, or none's.
-
-    Where no tool is called, the head looks at the conversation's first token.
-    """
-    began = len(made.ids)
-    source = [0]
-    if turn.calls:
-        source = _definition(made, turn.calls[0].name)
-        which = _which(made, turn.calls[0].name)
-        made.note("called", [began - 1], which)
-        _point_words_of(made, [began - 1], which)
-    made.pointed.append((began - 1, MATCHING, source))
-    made.factors[began] = 4.0
-
-
-def _point_words_of(made: Encoded, places_: list[int], which: int) -> None:
-    """From `places_` to the question's words that were recognised in this tool's definition: they know which it is."""
-    source = [place for place, tool in made.recognised.items() if tool == which]
-    if source:
-        made.pointed += [(place, LOOKING, source) for place in places_]
-
-
-def note_tools(made: Encoded, chat: Chat) -> None:
-    """Which of the tools every token of a definition is about: a name stands before what tells what it is for, so that it is
-    found by its number; and what kinds of work each does."""
-    text, pieces = made.texts[0]
-    for tool, sorts in zip(chat.tools, chat.sorts, strict=True):
-        name = tool["function"]["name"]
-        start = text.index(_named(name))
-        line = text.rfind("\n", 0, start) + 1, text.index("\n", start)
-        made.note("tool", places(pieces, line), _which(made, name))
-        for sort in sorts:
-            made.note("sort", _definition(made, name)[-1:], sort)
-
-
-def note_request(made: Encoded, chat: Chat, asked: Turn, turn: Turn) -> None:
-    """What kinds of work the question that was added last asks for; where its words, or those that mean the same, stand in names
-    and descriptions; and which of its tokens are which argument of the calls that answer it."""
-    text, pieces = made.question
-    for sort in asked.sorts:
-        if is_told(sort, text):
-            made.note("sort", (pieces[-1][0], len(made.ids) - 1), sort)
-    tools, told = made.texts[0]
-    defined = {p: i for i, t in enumerate(chat.tools) for p in _definition(made, t["function"]["name"])}
-    made.recognised.clear()
-    words: dict[str, list[int]] = {}
-    for word in re.finditer(WORD, tools):
-        words.setdefault(word.group().lower(), []).extend(p for p in places(told, word.span()) if p in defined)
-    for word in re.finditer(WORD, text.removeprefix("user\n")):
-        low = word.group().lower()
-        if low not in EMPTY:
-            source = sorted({p for same in (low, *MEANINGS.get(low, ())) for p in words.get(same, ())})
-            at = len("user\n") * text.startswith("user\n")
-            place, whose = places(pieces, (word.start() + at, word.end() + at))[-1], {defined[p] for p in source}
-            made.pointed.append((place, RECOGNISING, source or [0]))
-            if len(whose) == 1:
-                made.recognised[place] = min(*whose, MOST_TOOLS - 1)
-                made.note("whose", [place], made.recognised[place])
-    slots = {p: 0 for p, _ in pieces}
-    for call in turn.calls:
-        for i, value in enumerate(call.arguments.values()):
-            found = _found(value, text)
-            if len(found) != 1:
-                return
-            for k, place in enumerate(places(pieces, found[0])):
-                slots[place] = 1 + 2 * min(i, MOST_SLOTS - 1) + (k > 0)
-    if turn.calls:
-        for place, slot in slots.items():
-            made.note("slot", [place], slot)
-
-
-def _found(value: Any, text: str) -> list[Span]:
-    """Where an argument's value stands in a question."""
-    return [m.span() for m in re.finditer(rf"(?<!\w){re.escape(_written(value))}(?!\w)", text)]
-
-
-def _written(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _named(name: str) -> str:
-    return f'"name": {json.dumps(name, ensure_ascii=False)}'
-
-
-def _definition(made: Encoded, name: str) -> list[int]:
-    """The places of a tool's name and description."""
-    text, pieces = made.texts[0]
-    start = text.index(_named(name))
-    return places(pieces, (start, text.index('"parameters"', start)))
-
-
-def _which(made: Encoded, name: str) -> int:
-    """How many tools are defined before the one of this name."""
-    text = made.texts[0][0]
-    return min(MOST_TOOLS - 1, text.count('"parameters"', 0, text.index(_named(name))))
-
-
-def point_call(made: Encoded) -> None:
-    """Where the name, keys and values of the call that was added last are copied from, and which tool it is."""
-    text = made.texts[-1][0]
-    call = json.loads(text)
-    tools, asked = made.texts[0], made.question
-    which, definition = _which(made, call["name"]), _definition(made, call["name"])
-    start = tools[0].find(json.dumps(call["name"], ensure_ascii=False))
-    properties = tools[0].find('"properties"', start)
-    name = _quoted(text, call["name"], 0)
-    source = _quoted(tools[0], call["name"], start)[0]
-    _traced(made, name, tools, source)
-    made.pointed += [(place, RECOGNISING, places(tools[1], (a - name[0] + source, b - name[0] + source))) for place, (a, b) in made.texts[-1][1] if name[0] <= a < name[1]]
-    spans = [(0, name[0])]
-    at = text.index('"arguments"')
-    for key, value in call["arguments"].items():
-        span = _quoted(text, key, at)
-        spans.append(span)
-        _traced(made, span, tools, _quoted(tools[0], key, properties)[0])
-        at = text.find(_written(value), span[1])
-        found = _found(value, asked[0])
-        if at >= 0 and len(found) == 1:
-            _traced(made, (at, at + len(_written(value))), asked, found[0][0])
-        at = max(at, span[1])
-    for span in spans:
-        made.point(span, MATCHING, definition)
-        made.note("called", made.before(span), which)
-        _point_words_of(made, made.before(span), which)
-
-
-def _quoted(text: str, word: str, start: int) -> Span:
-    at = text.find(f'"{word}"', max(0, start)) + 1
-    return at, at + len(word)

@@ -1,0 +1,183 @@
+"""What a call is taught to follow from: its tool's definition and number, the question's words, what it copies."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+
+import pytest
+
+from runtime.engine.request import Text
+from tests.models.conftest import RECIPE
+
+if not (RECIPE / "matching.py").is_file():
+    pytest.skip("the recipe is not in this copy of the project", allow_module_level=True)
+
+import data
+from calling import usual
+from chats import Call, Chat, Turn, parts
+from made import NO_WORK, SORTS, is_told, made_up, sorts_of
+from matching import note_request, note_tools, point_call, point_choice
+from pointing import COPYING, LOOKING, MATCHING, RECOGNISING, Encoded
+from skills import SKILLS
+
+
+def test_what_a_call_copies_points_to_the_same_characters() -> None:
+    copied = 0
+    for i in range(40):
+        chat = data.calling_chat(random.Random(i))
+        made = Encoded()
+        for part in parts(chat):
+            if isinstance(part, Text):
+                made.add(part.text, [(ord(c), (k, k + 1)) for k, c in enumerate(part.text)], 0.0)
+                if part.text.startswith('\n{"name": "') and "arguments" in part.text and part.text.endswith("}\n"):
+                    point_call(made)
+        for place, head, source in made.pointed:
+            if head == MATCHING:
+                assert "".join(chr(made.ids[s]) for s in source).startswith('"name": "')
+                continue
+            assert source[0] < place
+            if head == RECOGNISING:
+                assert [made.ids[place]] == [made.ids[s] for s in source]
+                continue
+            assert head == COPYING
+            assert [made.ids[place + 1]] == [made.ids[s] for s in source]
+            copied += 1
+    assert copied > 500
+
+
+def test_the_choice_of_a_tool_points_to_its_definition_and_none_to_the_beginning() -> None:
+    told = (("clock", "The time"), ("play", "A song"))
+    tools = "".join(f'{{"name": "{name}", "description": "{about}", "parameters": {{}}}}\n' for name, about in told)
+    made = Encoded(ids=[0] * 200, texts=[(tools, [(i, (i, i + 1)) for i in range(len(tools))])])
+    point_choice(made, Turn("assistant", (), [Call("play", {"song": "x"}), Call("clock", {})]))
+    point_choice(made, Turn("assistant", ("I don't know.",), task="no call"))
+    (_, _, called), (_, _, nothing) = made.pointed
+    assert [(place, head) for place, head, _ in made.pointed] == [(199, MATCHING)] * 2
+    assert "".join(tools[i] for i in called) == '"name": "play", "description": "A song", '
+    assert nothing == [0]
+    assert made.factors.keys() == {200}
+
+
+def asked_of(chat: Chat) -> Encoded:
+    """Its first question and the definitions before it, noted; every character is a token."""
+    made = Encoded()
+    for part in parts(chat):
+        if isinstance(part, Text):
+            if part.text.startswith("assistant"):
+                made.add("assistant\n", [(ord(c), (k, k + 1)) for k, c in enumerate("assistant\n")], 0.0)
+                break
+            made.add(part.text, [(ord(c), (k, k + 1)) for k, c in enumerate(part.text)], 0.0)
+    note_tools(made, chat)
+    note_request(made, chat, *chat.turns[:2])
+    return made
+
+
+def recognised(made: Encoded) -> dict[str, str]:
+    """What the last letters of the question's words are shown, by the words."""
+    told = "".join(map(chr, made.ids))
+    return {
+        re.split(r"[\W\d_]", told[: place + 1])[-1]: "".join(told[p] for p in source)
+        for place, head, source in made.pointed
+        if head == RECOGNISING and source != [0]
+    }
+
+
+def test_questions_and_definitions_tell_what_work_they_are_about() -> None:
+    weather, timer = SKILLS[0], SKILLS[2]
+    sorts = [sorts_of(s) for s in (weather, timer)]
+    chat = Chat(tools=[usual(s).definition for s in (weather, timer)], sorts=sorts)
+    chat.ask("Set a timer for 5 minutes.", sorts=sorts[1])
+    chat.call([Call("set_timer", {"minutes": 5})], "call")
+    made = asked_of(chat)
+    told = "".join(map(chr, made.ids))
+    asked = told.index("minutes.")
+    assert [sort for _, sort in made.noted["sort"]] == [*sorts[0], *sorts[1], *sorts[1], *sorts[1]]
+    places = [place for place, _ in made.noted["sort"]]
+    assert told[: places[0] + 1].endswith('"Get the current weather for a location", ')
+    assert told[: places[1] + 1].endswith('"Start a timer", ')
+    assert places[2:] == [asked + len("minutes.") - 1, len(told) - 1]
+    assert recognised(made)["timer"] == "timertimer"  # of its name and its description
+    assert recognised(made)["Set"] == "set"
+    assert "minutes" not in recognised(made)  # which is a key's name
+
+
+def test_every_token_of_a_definition_tells_which_it_is() -> None:
+    chat = Chat(tools=[usual(s).definition for s in SKILLS[:3]], sorts=[()] * 3)
+    chat.ask("Hello")
+    chat.answer("Hello! How can I help you?", "no call")
+    made = asked_of(chat)
+    told = "".join(map(chr, made.ids))
+    for i, skill in enumerate(SKILLS[:3]):
+        line = "".join(told[place] for place, which in made.noted["tool"] if which == i)
+        assert json.loads(line)["function"]["name"] == skill.names[0]
+    assert recognised(made) == {}
+
+
+def test_arguments_are_told_apart_where_a_question_has_each_of_them_once() -> None:
+    flight = SKILLS[7]
+    chat = Chat(tools=[usual(flight).definition], sorts=[()])
+    chat.ask("Book a flight from New York to Rome.")
+    chat.call([Call("book_flight", {"origin": "New York", "destination": "Rome"})], "call")
+    made = asked_of(chat)
+    told = "".join(map(chr, made.ids))
+    slots = dict(made.noted["slot"])
+    asked = told.index("Book a flight from")
+    assert "".join(told[p] for p in slots if slots[p] in (1, 2)) == "New York"
+    assert [slots[asked + len("Book a flight from New York to ") + i] for i in range(5)] == [3, 4, 4, 4, 0]
+    chat.turns[0] = Turn("user", ("Book a flight from Rome to Rome.",))
+    chat.turns[1] = Turn("assistant", (), [Call("book_flight", {"origin": "Rome", "destination": "Rome"})])
+    assert "slot" not in asked_of(chat).noted
+
+
+def test_a_call_looks_at_the_words_that_only_its_tool_has() -> None:
+    told = (("find_car", "Find a car"), ("find_boat", "Find a boat"))
+    functions = [{"name": name, "description": about, "parameters": {}} for name, about in told]
+    chat = Chat(tools=[{"type": "function", "function": f} for f in functions], sorts=[(), ()])
+    chat.ask("Find the boat of Ana.")
+    chat.call([Call("find_boat", {"name": "Ana"})], "call")
+    made = asked_of(chat)
+    point_choice(made, chat.turns[1])
+    text = "".join(map(chr, made.ids))
+    boat = text.index("boat of Ana") + len("boat") - 1
+    assert made.recognised == {boat: 1}
+    assert made.noted["whose"] == [(boat, 1)]
+    assert [(place, source) for place, head, source in made.pointed if head == LOOKING] == [(len(text) - 1, [boat])]
+
+
+def test_words_are_recognised_in_another_language_and_by_other_names() -> None:
+    function = {"name": "remove_car", "description": "Delete a car", "parameters": {}}
+    chat = Chat(tools=[{"type": "function", "function": function}], sorts=[()])
+    chat.ask("Apague o carro de Ana.")
+    chat.answer("Não sei.", "no call")
+    assert recognised(asked_of(chat)) == {"Apague": "removeDelete", "carro": "carcar"}
+
+
+def test_sorts_are_all_told_apart() -> None:
+    made = {sort for s in SKILLS for sort in sorts_of(s)} | {NO_WORK}
+    made |= {sort for i in range(5000) for sort in sorts_of(made_up(random.Random(i)))}
+    assert made == set(range(SORTS))
+
+
+def test_a_sort_is_asked_of_a_request_that_tells_it() -> None:
+    for i in range(200):
+        skill = made_up(random.Random(i))
+        verb, *noun = skill.sorts
+        assert is_told(NO_WORK, "Hello")
+        assert all(is_told(verb, row) for row in skill.english if skill.verb and row.lower().startswith(skill.verb))
+        assert not is_told(verb, "1234")
+        assert not any(is_told(n, "1234") for n in noun)
+    assert is_told(sorts_of(SKILLS[0])[0], "1234")
+
+
+def test_what_is_like_a_skill_does_the_same_to_something_else() -> None:
+    found = 0
+    for i in range(300):
+        one = made_up(random.Random(i))
+        other = made_up(random.Random(1000 + i), one)
+        if one.verb:
+            assert one.sorts[0] == other.sorts[0]
+            found += other.sorts[1:] != one.sorts[1:]
+        assert other.verb  # which a request names together with what it is done to
+    assert found > 100

@@ -13,6 +13,7 @@ from chats import Call, Chat
 from lexicon import UNKNOWN
 from made import NO_WORK, made_up, sorts_of
 from skills import SKILLS, SKILLS_HELD_OUT, Skill
+from wordings import ENGLISH, PORTUGUESE
 
 AND = {"en": " and ", "pt": " e "}
 MANNERS = {
@@ -69,7 +70,8 @@ def define(rng: random.Random, skill: Skill, held_out: bool) -> Made:
 def ask(rng: random.Random, made: Made, language: str, held_out: bool) -> tuple[str, Call]:
     values = [p.make(rng, held_out) for p in made.skill.parameters]
     rows = made.skill.english if language == "en" else made.skill.portuguese
-    wording = rows[-1] if held_out and rng.random() < 0.5 else rng.choice(rows[:-1])
+    more = () if held_out else (ENGLISH if language == "en" else PORTUGUESE).get(made.skill.names[0], ())
+    wording = rows[-1] if held_out and rng.random() < 0.5 else rng.choice((*rows[:-1], *more))
     return wording.format(*values), Call(made.name, dict(zip(made.keys, values, strict=True)))
 
 
@@ -106,7 +108,7 @@ def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None
     chat.tools, chat.sorts = [m.definition for m in made], [sorts_of(m.skill) for m in made]
     for _ in range(turns):
         r = rng.random()
-        if r < (0.25 if held_out else 0.33):
+        if r < (0.25 if held_out else 0.28):
             _ask_no_tool(rng, chat, made, held_out)
             continue
         tool = rng.choice(made)

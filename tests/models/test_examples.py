@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ import data
 import examples
 import scenes
 import seeing
+import wordings
 from chats import Chat, parts, request
 
 
@@ -120,6 +122,17 @@ def test_evaluation_asks_what_training_never_had() -> None:
             assert rows[language][-1] not in wordings
     names = {n for s in calling.SKILLS for n in s.names}
     assert not names & {n for s in calling.SKILLS_HELD_OUT for n in s.names}
+
+
+def test_more_wordings_are_of_skills_and_none_of_them_is_held_out() -> None:
+    for more, language in ((wordings.ENGLISH, "english"), (wordings.PORTUGUESE, "portuguese")):
+        assert set(more) == {s.names[0] for s in calling.SKILLS}
+        for skill in calling.SKILLS:
+            *known, held_out = getattr(skill, language)
+            rows = more[skill.names[0]]
+            assert held_out.lower() not in {row.lower() for row in (*known, *rows)}, held_out
+            for row in rows:
+                assert sorted(re.findall(r"{.}", row)) == [f"{{{i}}}" for i in range(len(skill.parameters))], row
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,9 @@ def define(rng: random.Random, skill: Skill, held_out: bool) -> Made:
 def ask(rng: random.Random, made: Made, language: str, held_out: bool) -> tuple[str, Call]:
     values = [p.make(rng, held_out) for p in made.skill.parameters]
     rows = made.skill.english if language == "en" else made.skill.portuguese
-    more = () if held_out else (ENGLISH if language == "en" else PORTUGUESE).get(made.skill.names[0], ())
+    more: tuple[str, ...] = ()
+    if not held_out and not made.skill.sorts:  # which a made-up one has, whatever its name
+        more = (ENGLISH if language == "en" else PORTUGUESE)[made.skill.names[0]]
     wording = rows[-1] if held_out and rng.random() < 0.5 else rng.choice((*rows[:-1], *more))
     return wording.format(*values), Call(made.name, dict(zip(made.keys, values, strict=True)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.models.conftest import RECIPE
 if not (RECIPE / "matching.py").is_file():
     pytest.skip("the recipe is not in this copy of the project", allow_module_level=True)
 
+import calling
 import data
 from calling import usual
 from chats import Call, Chat, Turn, parts
@@ -169,6 +171,17 @@ def test_a_sort_is_asked_of_a_request_that_tells_it() -> None:
         assert not is_told(verb, "1234")
         assert not any(is_told(n, "1234") for n in noun)
     assert is_told(sorts_of(SKILLS[0])[0], "1234")
+
+
+def test_a_made_up_tool_of_a_known_ones_name_is_asked_for_in_its_own_words() -> None:
+    rng = random.Random(1)
+    flight = replace(made_up(rng), names=SKILLS[7].names[:1])
+    assert flight.names == ("book_flight",)
+    tool = calling.define(rng, flight, False)
+    rows = [re.sub(r"\\{\d\\}", ".+", re.escape(row)) for row in flight.english]
+    for _ in range(100):
+        asked, _call = calling.ask(rng, tool, "en", False)
+        assert any(re.fullmatch(row, asked) for row in rows), asked
 
 
 def test_what_is_like_a_skill_does_the_same_to_something_else() -> None:

@@ -43,14 +43,15 @@ SUM = {
 }
 REPEAT = {
     "en": ("Repeat: {t}", "Repeat after me: {t}", "Say: {t}", "Repeat this: {t}", "Please say: {t}", "Echo: {t}", "Copy this: {t}",
-           "Repeat exactly: {t}", "Please repeat: {t}"),
-    "pt": ("Repita: {t}", "Diga: {t}", "Repita isto: {t}", "Por favor, diga: {t}", "Copie: {t}", "Repita exatamente: {t}", "Por favor, repita: {t}"),
+           "Please repeat this: {t}", "Please repeat after me: {t}", "Can you repeat: {t}", "Please echo: {t}", "Repeat exactly: {t}", "Please repeat: {t}"),
+    "pt": ("Repita: {t}", "Diga: {t}", "Repita isto: {t}", "Por favor, diga: {t}", "Copie: {t}", "Repita exatamente: {t}", "Por favor, repita isto: {t}",
+           "Por favor, copie: {t}", "Por favor, repita: {t}"),
 }
 SPELL = {
     "en": ("Spell {t}", "Spell the word {t}.", "How do you spell {t}?", "Spell out {t}.", "How is {t} spelled?", "Spell: {t}",
            "Please spell {t}."),
     "pt": ("Soletre {t}", "Soletre a palavra {t}.", "Como se soletra {t}?", "Soletre: {t}", "Soletre {t}, por favor.",
-           "Por favor, soletre a palavra {t}.", "Por favor, soletre isto: {t}", "Pode soletrar {t}, por favor?", "Soletre {t} agora.",
+           "Por favor, soletre a palavra {t}.", "Por favor, soletre isto: {t}", "Por favor, soletre: {t}", "Por favor, soletre o nome {t}.", "Pode soletrar {t}, por favor?", "Soletre {t} agora.",
            "Por favor, como se soletra {t}?", "Por favor, soletre {t}."),
 }
 FACTS = {

@@ -50,7 +50,7 @@ def test_the_models_own_numbers() -> None:
     model = Model(TEXT_FILE, gpu_layers=0)
     try:
         size = model.size(PROJECTOR_FILE)
-        assert (size.layers, size.kv_values, size.vocabulary) == (6, 2 * 2 * 32, model.n_vocab)
+        assert (size.layers, size.kv_values, size.vocabulary) == (7, 2 * 2 * 32, model.n_vocab)
         assert size.files == TEXT_FILE.stat().st_size + PROJECTOR_FILE.stat().st_size
     finally:
         model.close()

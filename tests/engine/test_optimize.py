@@ -93,8 +93,8 @@ def test_quantised_embeddings_point_the_same_way(model: Model, f16: Path, optimi
     reference = embeddings(model, f16 if source == "f16" else PROJECTOR_FILE)
     cosine = cosines(reference, embeddings(model, optimized))
     print(f"cosine similarity to {source}: {cosine.mean():.6f} on average, {cosine.min():.6f} at the lowest")
-    assert cosine.mean() > 0.999
-    assert cosine.min() > 0.995
+    assert cosine.mean() > 0.998
+    assert cosine.min() > 0.98
 
 
 def test_the_chosen_mix_is_written(tmp_path: Path) -> None:

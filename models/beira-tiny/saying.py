@@ -51,7 +51,8 @@ SPELL = {
     "en": ("Spell {t}", "Spell the word {t}.", "How do you spell {t}?", "Spell out {t}.", "How is {t} spelled?", "Spell: {t}",
            "Please spell {t}."),
     "pt": ("Soletre {t}", "Soletre a palavra {t}.", "Como se soletra {t}?", "Soletre: {t}", "Soletre {t}, por favor.",
-           "Por favor, soletre a palavra {t}.", "Por favor, soletre isto: {t}", "Por favor, soletre: {t}", "Por favor, soletre o nome {t}.", "Pode soletrar {t}, por favor?", "Soletre {t} agora.",
+           "Por favor, soletre a palavra {t}.", "Por favor, soletre isto: {t}", "Por favor, soletre: {t}",
+           "Por favor, soletre o nome {t}.", "Pode soletrar {t}, por favor?", "Soletre {t} agora.",
            "Por favor, como se soletra {t}?", "Por favor, soletre {t}."),
 }
 FACTS = {

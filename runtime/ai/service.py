@@ -105,7 +105,7 @@ class Service:
         loaded = await self._engines.get(manifest)
         _check_abilities(request, loaded)
         mask = None
-        if is_constrained(request):
+        if request.can_call_tools or is_constrained(request):
             mask = await self._off_loop(loaded.grammars.mask, request, self._grammarians)
         prompt, params = await self._prepare(request, loaded, min(manifest.context, loaded.engine.context))
         answer = Answer(

@@ -1,10 +1,17 @@
-"""Constrained decoding: JSON answers and forced or strict tool calls, as token masks that the engine applies."""
+"""Constrained decoding: JSON answers and tool calls, as token masks that the engine applies.
+
+A call that the model chooses to make keeps its tool's definition, too: its name is one of the tools', its arguments are
+those that the schema has. What the schema asks beyond what a grammar can keep is left to the model there, and refused
+where the call is forced or strict.
+"""
 
 from __future__ import annotations
 
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from typing import Protocol
 
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
@@ -15,11 +22,13 @@ from runtime.ai.request import ChatRequest, Tool
 from runtime.ai.template import CALL, END_CALL
 from runtime.engine.request import Part, Prompt, Text, TokenMask
 from runtime.engine.sequence import TokenisedPrompt
-from runtime.errors import EngineError
+from runtime.errors import EngineError, InvalidRequest
 
 MakeMask = Callable[[], TokenMask]
 _ANY_OBJECT: Json = {"type": "object"}
 _NO_ARGUMENTS: Json = {"type": "object", "properties": {}, "additionalProperties": False}
+_KEPT = 16
+"""Grammars that are not made anew: those of conversations that go on with the same tools."""
 _CONTROL = b"\xff"
 """How llguidance is told that a token is one of the vocabulary's special ones."""
 
@@ -56,23 +65,44 @@ class Grammars:
         self._engine = engine
         self._lock = threading.Lock()
         self._made: LLTokenizer | None = None
+        self._compiled = lru_cache(_KEPT)(self._compile)
 
     def load(self) -> Grammars:
         """What every grammar needs, made now: for a real vocabulary it holds the interpreter's lock for 80 ms."""
         self._tokenizer()
         return self
 
-    def mask(self, request: ChatRequest) -> MakeMask:
-        """Makes one mask a choice, for a constrained request. Raises InvalidRequest naming what is unsupported."""
-        grammar = _grammar(request)
+    def mask(self, request: ChatRequest) -> MakeMask | None:
+        """Makes one mask a choice, for a request that is constrained or may call tools; None where the vocabulary has
+        no tokens that a call would begin and end with. Raises InvalidRequest naming what is unsupported."""
+        if is_constrained(request):
+            first = self._made_for(request, _grammar)
+            return lambda: Mask(first.deep_copy())
+        markup = self._engine.vocabulary().markup
+        if CALL not in markup or END_CALL not in markup:
+            return None
+        call = self._made_for(request, _call_grammar)
+        return lambda: CallMask(call, markup[CALL], markup[END_CALL])
+
+    def _made_for(self, request: ChatRequest, grammar: Callable[[ChatRequest], str]) -> LLMatcher:
+        try:
+            return self._compiled(grammar(request))
+        except _Unkept as e:
+            loose = tuple(t if _is_bound(request, t) else replace(t, parameters={}) for t in request.tools)
+            if loose == request.tools:
+                raise refusal(_where(request), str(e)) from None
+            return self._made_for(replace(request, tools=loose), grammar)
+
+    def _compile(self, grammar: str) -> LLMatcher:
+        """Raises _Unkept."""
         first = LLMatcher(self._tokenizer(), grammar, log_level=0)
         first.compute_bitmask()  # a form that nothing can have shows only here
         ahead = first.deep_copy()
         if forced := ahead.compute_ff_tokens():
             ahead.consume_token(forced[0])  # one that is forced on without an end, here
         if ahead.is_error():
-            raise refusal(_where(request), ahead.get_error())
-        return lambda: Mask(first.deep_copy())
+            raise _Unkept(ahead.get_error())
+        return first
 
     def _tokenizer(self) -> LLTokenizer:
         with self._lock:
@@ -82,8 +112,14 @@ class Grammars:
             return self._made
 
 
+class _Unkept(Exception):
+    """A grammar that nothing can keep; what llguidance says of it."""
+
+
 class Mask:
     """Which tokens the grammar allows next: see `engine.request.TokenMask`."""
+
+    is_open = False
 
     def __init__(self, matcher: LLMatcher) -> None:
         self._matcher = matcher
@@ -97,6 +133,31 @@ class Mask:
     def accept(self, token: int) -> None:
         if not self._matcher.consume_token(token):
             raise EngineError(f"the answer's form was broken: {line(self._matcher.get_error())}")
+
+
+class CallMask:
+    """Text is free, a call in it is what the grammar of one call allows."""
+
+    def __init__(self, call: LLMatcher, opening: int, closing: int) -> None:
+        """`call` is copied where one begins, with token `opening`; it ends with `closing`."""
+        self._call, self._opening, self._closing = call, opening, closing
+        self._begun: Mask | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._begun is None
+
+    def fill(self, bits: memoryview) -> None:
+        assert self._begun is not None
+        self._begun.fill(bits)
+
+    def accept(self, token: int) -> None:
+        if self._begun is None and token == self._opening:
+            self._begun = Mask(self._call.deep_copy())
+        if self._begun is not None:
+            self._begun.accept(token)
+            if token == self._closing:
+                self._begun = None
 
 
 class _Tokenizer:
@@ -127,22 +188,29 @@ def _grammar(request: ChatRequest) -> str:
     if not tools:
         assert schema is not None
         return f"start: %json {dumped(schema)}\n"
-    is_required = request.tool_choice == "required"
-    if is_required:
+    if request.tool_choice == "required":
         start = _calls(request)
     elif schema is not None:
         start = f"answer | {_calls(request)}\nanswer: %json {dumped(schema)}"
     else:
         start = "(TEXT call)* TEXT" if request.is_parallel else "TEXT call?"
-    lines = [f"start: {start}", "call: " + " | ".join(f"call{i}" for i in range(len(tools)))]
+    return "\n".join([f"start: {start}", *_call_rules(request), r"TEXT: /(.|\n)*/"]) + "\n"
+
+
+def _call_grammar(request: ChatRequest) -> str:
+    """Of one call alone."""
+    return "\n".join(["start: call", *_call_rules(request)]) + "\n"
+
+
+def _call_rules(request: ChatRequest) -> list[str]:
+    """What `call` is: one of the tools, with its arguments."""
+    tools = _callable(request)
+    lines = ["call: " + " | ".join(f"call{i}" for i in range(len(tools)))]
     for i, tool in enumerate(tools):
         head = f'\n{{"name": {json.dumps(tool.name, ensure_ascii=False)}, "arguments": '
         lines.append(f"call{i}: {CALL} {_quote(head)} arguments{i} {_quote('}' + chr(10))} {END_CALL}")
-        lines.append(
-            f"arguments{i}: %json {dumped(_parameters(request, tool, is_bound=is_required or tool.is_strict))}"
-        )
-    lines.append(r"TEXT: /(.|\n)*/")
-    return "\n".join(lines) + "\n"
+        lines.append(f"arguments{i}: %json {dumped(_parameters(request, tool))}")
+    return lines
 
 
 def _calls(request: ChatRequest) -> str:
@@ -166,16 +234,24 @@ def _answer_schema(request: ChatRequest) -> Json | None:
     return checked(form.schema, "response_format.json_schema.schema")
 
 
-def _parameters(request: ChatRequest, tool: Tool, *, is_bound: bool) -> Json:
-    """The schema of a tool's arguments; any object where nobody asked for more."""
-    if not is_bound:
-        return _ANY_OBJECT
+def _is_bound(request: ChatRequest, tool: Tool) -> bool:
+    """Whether its arguments must keep its schema."""
+    return request.tool_choice == "required" or tool.is_strict
+
+
+def _parameters(request: ChatRequest, tool: Tool) -> Json:
+    """The schema of a tool's arguments; any object where no grammar can keep it and nobody insists."""
     if tool.parameters is None:
         return _NO_ARGUMENTS
     path = f"tools[{request.tools.index(tool)}].function.parameters"
-    if tool.parameters.get("type", "object") != "object":
-        raise refuse(f"{path}.type", 'must be "object"', tool.parameters["type"])
-    return checked({"type": "object", **tool.parameters}, path)
+    try:
+        if tool.parameters.get("type", "object") != "object":
+            raise refuse(f"{path}.type", 'must be "object"', tool.parameters["type"])
+        return checked({"type": "object", **tool.parameters}, path)
+    except InvalidRequest:
+        if _is_bound(request, tool):
+            raise
+        return _ANY_OBJECT
 
 
 def _where(request: ChatRequest) -> str:

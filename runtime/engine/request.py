@@ -41,6 +41,10 @@ Part = Markup | Text | Image
 class TokenMask(Protocol):
     """Which tokens may come next; `ai` implements it (a grammar), the engine applies it. Used by one sequence only."""
 
+    @property
+    def is_open(self) -> bool:
+        """Any token may come next: there is nothing to `fill`."""
+
     def fill(self, bits: memoryview) -> None:
         """Set bit `t` (little-endian within each byte) for every token `t` allowed next; `bits` comes zeroed."""
 

@@ -79,7 +79,7 @@ class Sampler:
             self._chain.close()
 
     def _change(self, row: Floats) -> None:
-        if self._mask is not None:
+        if self._mask is not None and not self._mask.is_open:
             _apply_mask(self._mask, row)
         if self._bias is not None:
             self._bias.apply(row)

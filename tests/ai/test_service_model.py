@@ -315,6 +315,60 @@ def test_a_strict_tool_gets_valid_arguments_when_the_model_calls_it() -> None:
     asking(body)
 
 
+def weather(parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """The seed's tool with other parameters, which nobody insists on."""
+    function = TOOLS["tools"][0]["function"]
+    return [{"type": "function", "function": {**function, "parameters": parameters, "strict": False}}]
+
+
+def test_a_call_that_the_model_chooses_to_make_keeps_the_tools_definition() -> None:
+    units = {
+        "type": "object",
+        "properties": {"location": {"type": "integer"}, "unit": {"enum": ["kelvin"]}, "days": {"type": "array"}},
+        "required": ["location", "unit", "days"],
+    }
+
+    async def body(ask: Ask) -> None:
+        for more in ({}, {"parallel_tool_calls": False}, {"temperature": 1.0, "seed": 3, "max_tokens": 400}):
+            made = (await ask({**TOOLS, "tools": weather(units)}, **{"max_tokens": 100, **more}))["choices"][0]
+            for call in made["message"]["tool_calls"]:
+                arguments = json.loads(call["function"]["arguments"])
+                jsonschema_rs.validate(units, arguments)
+                assert list(arguments) == ["location", "unit", "days"]
+            assert made["message"]["tool_calls"]
+
+    asking(body)
+
+
+def test_text_beside_tools_is_free() -> None:
+    async def body(ask: Ask) -> None:
+        for more in ({}, {"ignore_eos": True, "max_tokens": 40}, {"logprobs": True, "top_logprobs": 2}):
+            assert content(await ask(FRANCE, tools=TOOLS["tools"], **more)).startswith(PARIS)
+
+    asking(body)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"type": "array"},
+        {"type": "object", "not": {}},
+        {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
+        {"$ref": "http://a.test/b"},
+    ],
+)
+def test_a_definition_that_no_grammar_can_keep_is_left_to_the_model(parameters: dict[str, Any]) -> None:
+    async def body(ask: Ask) -> None:
+        assert content(await ask(FRANCE, tools=weather(parameters))) == PARIS
+        both = [*weather(parameters), {"type": "function", "function": {"name": "now", "strict": True}}]
+        assert content(await ask(FRANCE, tools=both)) == PARIS
+        made = (await ask({**TOOLS, "tools": weather(parameters)}, max_tokens=100))["choices"][0]
+        for call in made["message"]["tool_calls"]:
+            assert isinstance(json.loads(call["function"]["arguments"]), dict)
+
+    asking(body)
+
+
 def test_with_tools_and_a_form_the_model_may_do_either() -> None:
     async def body(ask: Ask) -> None:
         made = (await ask(TOOLS, response_format={"type": "json_object"}, max_tokens=60))["choices"][0]["message"]

@@ -121,6 +121,8 @@ def test_logprobs_come_with_their_text(engine: Engine) -> None:
 class Spell:
     """A mask that lets through one text, letter by letter or in longer tokens, then the end."""
 
+    is_open = False
+
     def __init__(self, engine: Engine, text: bytes) -> None:
         self.pieces, self.eos = engine.vocabulary().pieces, engine.vocabulary().eos
         self.rest = text

@@ -25,6 +25,8 @@ def sample(of: Sampler, row: list[float] = ROW) -> Sampled:
 class Only:
     """A mask that allows the same tokens always."""
 
+    is_open = False
+
     def __init__(self, *allowed: int) -> None:
         self.allowed = allowed
         self.accepted: list[int] = []
@@ -39,6 +41,18 @@ class Only:
 
 def test_greedy_takes_the_likeliest() -> None:
     assert sample(sampler()).token == 1
+
+
+def test_an_open_mask_is_not_asked_but_learns_the_choice() -> None:
+    class Open(Only):
+        is_open = True
+
+        def fill(self, bits: memoryview) -> None:
+            raise AssertionError("asked")
+
+    mask = Open()
+    assert sample(sampler(mask=mask)).token == 1
+    assert mask.accepted == [1]
 
 
 def test_bias_counts_before_the_choice() -> None:

@@ -16,7 +16,8 @@ KV_BLOCK = 32
 
 @dataclass(frozen=True, slots=True)
 class Threads:
-    """Compute threads: text alone, text while an image is encoded, vision. The last two together: cores + 1 at most.
+    """Compute threads: text alone, text while something is computed in the background, and that (images and prompts
+    with them). The last two together: cores + 1 at most.
 
     Where threads that wait for each other at every layer share their cores with others, all of them stand still, so
     text has fewer beside an image, and vision's have a lower priority: on 2 cores a stream keeps 0.55 of its pace with
@@ -78,25 +79,42 @@ class MemoryPlan:
     kv: int
     cells: int
     compute: int
+    aside: int
+    """The second context, for prompts with images beside streams: made when the first one comes."""
     images: int
 
     @classmethod
     def of(
-        cls, model: ModelSize, *, cells: int, kv_type: str, outputs: int, batch: int, image_cache_mb: int
+        cls,
+        model: ModelSize,
+        *,
+        cells: int,
+        kv_type: str,
+        outputs: int,
+        batch: int,
+        aside: tuple[int, int],
+        image_cache_mb: int,
     ) -> MemoryPlan:
+        """`aside`: the second context's cells and batch, (0, 0) without one."""
         per_token = int(model.layers * model.kv_values * KV_BYTES[kv_type])
-        # an attention mask of 16 bits over the cells, and the rows of logits, twice: computed and copied out
-        compute = batch * cells * 2 + 2 * outputs * model.vocabulary * 4
-        return cls(model.files, per_token * cells, cells, compute, image_cache_mb << 20)
+
+        def compute(batch: int, cells: int, outputs: int) -> int:
+            # an attention mask of 16 bits over the cells, and the rows of logits, twice: computed and copied out
+            return batch * cells * 2 + 2 * outputs * model.vocabulary * 4
+
+        # its cells twice, too: computed and on their way into the first context
+        second = 2 * per_token * aside[0] + compute(aside[1], aside[0], 1) if aside[0] else 0
+        return cls(model.files, per_token * cells, cells, compute(batch, cells, outputs), second, image_cache_mb << 20)
 
     @property
     def total(self) -> int:
-        return self.weights + self.kv + self.compute + self.images
+        return self.weights + self.kv + self.compute + self.aside + self.images
 
     def describe(self) -> str:
         return (
             f"weights {_mb(self.weights)} + KV cache {_mb(self.kv)} ({self.cells} tokens of {_kb(self.kv, self.cells)})"
-            f" + computing {_mb(self.compute)} + image cache up to {_mb(self.images)} = {_mb(self.total)}"
+            f" + computing {_mb(self.compute)} + images beside streams up to {_mb(self.aside)}"
+            f" + image cache up to {_mb(self.images)} = {_mb(self.total)}"
         )
 
     def require(self, available: int | None) -> None:

@@ -1,7 +1,8 @@
 """The engine's face: load a model, prepare prompts, submit requests, cancel them, close. Everything is thread-safe.
 
 One thread owns the llama_context and all state of requests (`runner.py`); others leave messages in its inbox.
-A second thread encodes images (`vision.py`).
+A second one works in the background: it encodes images (`vision.py`) and computes prompts with them beside streams
+(`aside.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from functools import cached_property
 from pathlib import Path
 
 from runtime.config import EngineSettings
-from runtime.engine.llama import ABORTED, AbortFlag, EmbeddingBatch, TextBatch
+from runtime.engine.aside import Aside, Job
+from runtime.engine.background import Background
+from runtime.engine.llama import ABORTED, AbortFlag, Cells, EmbeddingBatch, TextBatch
 from runtime.engine.loading import LoadedModel
 from runtime.engine.request import Image, Part, Prompt, SamplingParams, Sink, Ticket, TokenMask
 from runtime.engine.runner import Runner
@@ -31,6 +34,8 @@ log = logging.getLogger(__name__)
 
 RETRY_AFTER = 2
 JOIN_SECONDS = 1.0
+TAKEN_SECONDS = 1.0
+"""How long the next image waits for the engine's thread to take the last one, so that its prompt may come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class EngineStats:
     step_s: float
     """How long the step that runs now has taken; 0 while the engine sleeps. One that never ends: a wedged engine."""
     image_s: float
-    """How long the image that is encoded now has taken; 0 without one."""
+    """How long the image that is encoded now, or its prompt, has taken in the background; 0 without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +97,27 @@ class Engine:
         self._loaded = LoadedModel(text, projector, settings, name=name, abort=self._abort)
         self.context = min(self._loaded.cells, self._loaded.model.n_ctx_train)
         self._encoder: ImageEncoder | None = None
+        self._background: Background | None = None
+        self._aside: Aside | None = None
+        rows = self._loaded.token_rows()
         if self.has_vision:
+            self._background = Background(name=name)
             cache = self._loaded.embedding_cache(settings)
-            self._encoder = ImageEncoder(self._encode, cache, self._encoded, name=name)
+            self._encoder = ImageEncoder(self._encode, cache, self._encoded, self._background)
+            if n_cells := self._loaded.cells_aside:
+                open_context = self._loaded.open_aside
+                self._aside = Aside(open_context, self._background, self._export, self._computed, rows, n_cells)
         self._runner = Runner(
             self._loaded.model,
             self._loaded.context,
             self._encoder or NoImages(),
             self._decode,
             threads=self._threads,
-            rows=self._loaded.token_rows(),
+            rows=rows,
             cells=self._loaded.cells,
             max_sequences=settings.max_sequences,
             speculator=Speculator(longest=settings.draft_tokens, rows=self._loaded.outputs),
+            aside=self._aside,
             is_filled=not settings.gpu_layers,
         )
         self._thread = threading.Thread(target=self._work, name=f"beira-engine-{name}", daemon=True)
@@ -181,7 +194,7 @@ class Engine:
             faults=runner.faults,
             memory=self._loaded.memory,
             step_s=0.0 if began is None else time.monotonic() - began,
-            image_s=encoder.current_s if encoder else 0.0,
+            image_s=self._background.current_s if self._background else 0.0,
         )
 
     def close(self) -> None:
@@ -234,7 +247,21 @@ class Engine:
         return self._loaded.vision.encode(image.width, image.height, image.rgb)
 
     def _encoded(self, key: str, result: Floats | AIError) -> None:
-        self._inbox.append(lambda runner: runner.deliver(key, result))
+        taken = threading.Event()
+
+        def deliver(runner: Runner) -> None:
+            runner.deliver(key, result)
+            taken.set()
+
+        self._inbox.append(deliver)
+        self._wake.set()
+        taken.wait(TAKEN_SECONDS)
+
+    def _export(self, slot: int) -> Cells:
+        return self._runner.export(slot)
+
+    def _computed(self, job: Job) -> None:
+        self._inbox.append(lambda runner: runner.arrive(job))
         self._wake.set()
 
     def _decode(self, batch: TextBatch | EmbeddingBatch, long: set[Request]) -> int:
@@ -251,7 +278,7 @@ class Engine:
                 self._stoppable = set()
 
     def _threads(self) -> int:
-        is_busy = self._encoder is not None and self._encoder.is_busy
+        is_busy = self._background is not None and self._background.is_busy
         return self._loaded.threads.text_beside_vision if is_busy else self._loaded.threads.text
 
     def _work(self) -> None:
@@ -287,8 +314,8 @@ class Engine:
             with self._no_readers:
                 self._no_readers.wait_for(lambda: not self._n_readers)
             self._loaded.close_context()
-            if self._encoder is not None:
-                self._encoder.close(self._loaded.close, timeout=JOIN_SECONDS)
+            if self._background is not None:
+                self._background.close(self._loaded.close, timeout=JOIN_SECONDS)
             else:
                 self._loaded.close()
 

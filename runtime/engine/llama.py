@@ -33,6 +33,8 @@ KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8}
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
+Cells = ctypes.Array[ctypes.c_uint8]
+"""What llama.cpp makes of a sequence's cells outside a context."""
 
 
 def _bindings() -> tuple[Any, Any]:
@@ -239,9 +241,20 @@ class Context:
         """Cells of `source` below position `end` (all for -1) belong to `target` too; nothing is copied."""
         c.llama_memory_seq_cp(self._memory, source, target, 0 if end >= 0 else -1, end)
 
-    def remove(self, sequence: int, start: int) -> None:
-        """`sequence` gives up its cells from position `start` on."""
-        c.llama_memory_seq_rm(self._memory, sequence, start, -1)
+    def remove(self, sequence: int, start: int, end: int = -1) -> None:
+        """`sequence` gives up its cells from position `start` on (below `end`)."""
+        c.llama_memory_seq_rm(self._memory, sequence, start, end)
+
+    def export(self, sequence: int) -> Cells:
+        """A copy of its cells, for a context of the same model and KV type."""
+        cells: Cells = (ctypes.c_uint8 * c.llama_state_seq_get_size(self.pointer, sequence))()
+        if c.llama_state_seq_get_data(self.pointer, cells, len(cells), sequence) != len(cells):
+            raise EngineError(f"the cells of sequence {sequence} were not copied")
+        return cells
+
+    def put(self, sequence: int, cells: Cells) -> bool:
+        """An id that holds nothing gets these; False: there is no room, or they are of another model."""
+        return bool(c.llama_state_seq_set_data(self.pointer, cells, len(cells), sequence))
 
     def last_position(self, sequence: int) -> int:
         """-1: it has no cells."""

@@ -21,6 +21,10 @@ log = logging.getLogger(__name__)
 BATCH = 512
 """Tokens that one decode takes at most."""
 MAX_RUNNING = 128
+BATCH_ASIDE = 128
+"""The same of a prompt with images that is computed aside; between two of them it may be stopped."""
+TEXT_ASIDE = 1024
+"""Tokens that such a prompt may have beyond those of the largest image."""
 LEAST_OUTPUTS = 8
 """Entries of a batch that may have logits where fewer sequences run: a draft needs some."""
 
@@ -43,6 +47,11 @@ class LoadedModel:
         self.threads = Threads.choose(settings.threads, usable_cores(), weights)
         self.kv_type = kv_type_of(settings.kv_type, weights, settings.gpu_layers, self.model.head)
         self.vision: Projector | None = None
+        self._aside: Context | None = None
+        self.cells_aside = 0
+        """Of the context for prompts with images beside streams; none on a GPU, where it would spare them nothing."""
+        if projector is not None and not settings.gpu_layers:
+            self.cells_aside = min(settings.context, settings.image_max_tokens + TEXT_ASIDE)
         self.memory = 0
         """Bytes that it may use, as planned."""
         try:
@@ -74,10 +83,26 @@ class LoadedModel:
             log.warning("%s: text and images are computed apart: %s", self.model.path, e)
             return None
 
+    def open_aside(self, abort: AbortFlag) -> Context:
+        """The second context, which shares the weights; `close` closes it."""
+        self._aside = Context(
+            self.model,
+            cells=self.cells_aside,
+            batch=BATCH_ASIDE,
+            sequences=1,
+            outputs=1,
+            threads=self.threads.vision,
+            kv_type=self.kv_type,
+            abort=abort,
+        )
+        return self._aside
+
     def close_context(self) -> None:
         self.context.close()
 
     def close(self) -> None:
+        if self._aside is not None:
+            self._aside.close()
         if self.vision is not None:
             self.vision.close()
         self.model.close()
@@ -90,6 +115,7 @@ class LoadedModel:
             kv_type=self.kv_type,
             outputs=self.outputs,
             batch=BATCH,
+            aside=(self.cells_aside, BATCH_ASIDE),
             image_cache_mb=settings.image_cache_mb if projector else 0,
         )
         self.memory = plan.total

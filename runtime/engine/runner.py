@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from runtime.engine import llama
+from runtime.engine.aside import Aside, Job
 from runtime.engine.cache import Cache, Operation, Share
 from runtime.engine.detokenize import Detokenizer, Emission
 from runtime.engine.llama import ABORTED, MAX_SEQUENCE_IDS, NO_ROOM, OK, Context, EmbeddingBatch, Model, TextBatch
@@ -47,12 +48,14 @@ class Runner:
         cells: int,
         max_sequences: int,
         speculator: Speculator,
+        aside: Aside | None,
         is_filled: bool,
     ) -> None:
         """`is_filled`: batches may get rows that only make them faster."""
         self._is_filled = is_filled
         self._images = images
         self._speculator = speculator
+        self._aside = aside
         self._cells, self._max_sequences = cells, max_sequences
         self._rows = rows
         self.cache, self.scheduler = self._new_books()
@@ -98,6 +101,32 @@ class Runner:
             self._flush()
         else:
             self.scheduler.deliver(key, result)
+            self.scheduler.load()  # what it lets begin aside is begun before the next image
+
+    def export(self, slot: int) -> llama.Cells:
+        """A copy of a slot's cells."""
+        self._apply()
+        return self._context.export(slot)
+
+    def arrive(self, job: Job) -> None:
+        """What was computed aside goes into the cache, unless its sequence has left or was preempted meanwhile."""
+        s = job.sequence
+        if s.aside is not job:
+            return
+        s.is_refused = job.has_failed
+        piece = self.scheduler.arrived(s, job.start, job.n if job.cells is not None else 0)
+        if piece is None or job.cells is None:
+            return
+        self._apply()
+        spare = self.cache.free_slot
+        if spare is not None and self._context.put(spare, job.cells):
+            self._context.copy(spare, s.slot, -1)
+            self.scheduler.computed(piece)
+        else:
+            log.warning("cells that were computed aside found no room; they are computed anew")
+            s.is_refused = True
+        if spare is not None:
+            self._context.remove(spare, 0)
 
     def fail(self, request: Request, error: AIError) -> None:
         if not request.is_closed:
@@ -119,14 +148,16 @@ class Runner:
             for sequence in request.sequences:
                 for key in sequence.wanted:
                     self._images.forget(key)
+                if sequence.aside is not None and self._aside is not None:
+                    self._aside.forget(sequence.aside)
                 if not sequence.is_done:
                     self._leave(sequence)
             self._tell(request)
 
     def step(self) -> bool:
         """False: there is nothing to do until a message comes."""
-        self._context.set_threads(self._threads())
         load = self.scheduler.load()
+        self._context.set_threads(self._threads())
         budget = 0
         if load.behind:
             budget = self._pace.budget(self._context.threads, load.streams, load.behind, load.pending)
@@ -171,6 +202,7 @@ class Runner:
             max_sequences=self._max_sequences,
             batch=BATCH,
             drafts=self._speculator,
+            aside=self._aside,
             joins=self._rows is not None,
         )
         return cache, scheduler
@@ -386,7 +418,7 @@ class Runner:
 
     def _measure(self, seconds: float, pieces: int, rows: int, decoding: int) -> None:
         if self._threads() != self._context.threads:
-            return  # an image's encoding began or ended meanwhile: the time is that of neither
+            return  # something began or ended in the background meanwhile: the time is that of neither
         only_decodes = decoding == pieces
         if only_decodes:
             self._speculator.measured(decoding, rows, seconds)

@@ -23,6 +23,8 @@ WORTH_WAITING = 8
 """Tokens that another sequence is about to compute, for which a request with the same prefix waits."""
 HEADROOM = 8
 """Cells that a running sequence is granted beyond its prompt when another one asks to be admitted."""
+WORTH_ASIDE = 16
+"""Tokens of a prompt that are worth computing aside."""
 
 
 class Images(Protocol):
@@ -42,6 +44,19 @@ class Drafts(Protocol):
         """A draft for each of the decoding sequences: most often an empty one."""
 
 
+class Aside(Protocol):
+    """Where prompts with images are computed while others stream; `aside.Aside` is one."""
+
+    def begin(self, sequence: Sequence, end: int) -> Any | None:
+        """A job: its tokens up to `end` are computed, and `Scheduler.arrived` is told. None: they do not fit there."""
+
+    def stop(self, job: Any) -> bool:
+        """What is computed by now is wanted soon; False: nothing is, and `arrived` is not told."""
+
+    def forget(self, job: Any) -> None:
+        """Nobody wants it any more; `arrived` is not told."""
+
+
 class Scheduler:
     """Owned by the engine's thread."""
 
@@ -53,6 +68,7 @@ class Scheduler:
         max_sequences: int,
         batch: int,
         drafts: Drafts | None = None,
+        aside: Aside | None = None,
         joins: bool = True,
     ) -> None:
         """`joins`: a sequence's image and the text around it may be in one step."""
@@ -62,6 +78,7 @@ class Scheduler:
         self.preemptions = 0
         self._images = images
         self._drafts = drafts
+        self._aside = aside
         self._max_sequences = max_sequences
         self._batch = batch
         self._joins = joins
@@ -92,6 +109,7 @@ class Scheduler:
         """Who runs and who waits once those who can be are admitted."""
         self.cache.expire()
         self._admit()
+        self._set_aside()
         waiting = self._prompts()
         streams = sum(map(_is_decoding, self.running))
         return Load(streams, len(waiting), sum(s.n_pending for s in waiting))
@@ -108,7 +126,7 @@ class Scheduler:
         return step
 
     def _prompts(self) -> list[Sequence]:
-        """Those that run and wait for their first token, but for those whose image is not encoded yet."""
+        """Those that run and wait for their first token, but for those that are blocked."""
         return [s for s in self.running if not _is_decoding(s) and not s.is_blocked()]
 
     def _with_prompts(self, decoding: list[Slice], waiting: list[Sequence], budget: int) -> Step:
@@ -156,11 +174,26 @@ class Scheduler:
         sequence = piece.sequence
         self.cache.extend(sequence.slot, piece.tokens)
         sequence.n_computed = piece.end
-        span = sequence.prompt.image_at(piece.start)
-        if span is not None and piece.end >= span.end:
-            still = {s.image.key for s in sequence.prompt.images if s.start >= piece.end}
-            if span.image.key not in still:
+        spans = sequence.prompt.images
+        still = {span.image.key for span in spans if span.end > piece.end}
+        for span in spans:
+            if piece.start < span.end <= piece.end and span.image.key not in still:
                 sequence.embeddings.pop(span.image.key, None)
+
+    def arrived(self, sequence: Sequence, start: int, end: int) -> Slice | None:
+        """Its job has ended: the slice whose cells are to be put into the cache, for which there is room. None: it
+        goes on as others do, as nothing was computed, or there is none."""
+        sequence.aside = None
+        n = end - sequence.n_computed
+        if n <= 0:
+            return None
+        if self._grant(n, len(self.running)) < n:
+            sequence.is_refused = True
+            return None
+        if start < sequence.n_computed:  # part of an image, which comes once more with the rest of it
+            self.cache.truncate(sequence.slot, start, sequence.prompt.position(start))
+            sequence.n_computed = start
+        return Slice(sequence, start, end, samples=False)
 
     def settle(self, sequence: Sequence) -> None:
         """After sampling: what was drafted and is not what came leaves the cache."""
@@ -194,11 +227,32 @@ class Scheduler:
         self._leave(sequence)
 
     def _leave(self, sequence: Sequence) -> None:
+        self._forget_aside(sequence)
         sequence.slot = -1
         for key in sequence.wanted:
             self._images.forget(key)
         sequence.wanted.clear()
         sequence.embeddings.clear()
+
+    def _set_aside(self) -> None:
+        """Beside streams, prompts with images are computed aside; what is begun ends soon where there are none."""
+        if self._aside is None:
+            return
+        if not any(map(_is_decoding, self.running)):
+            for sequence in self.running:
+                if sequence.aside is not None and not self._aside.stop(sequence.aside):
+                    sequence.aside = None
+            return
+        for sequence in self._prompts():
+            end = sequence.aside_end()
+            if end - sequence.n_computed >= WORTH_ASIDE and not sequence.is_refused:
+                sequence.aside = self._aside.begin(sequence, end)
+                sequence.is_refused = sequence.aside is None
+
+    def _forget_aside(self, sequence: Sequence) -> None:
+        if sequence.aside is not None and self._aside is not None:
+            self._aside.forget(sequence.aside)
+        sequence.aside = None
 
     def _admit(self) -> None:
         if not len(self.waiting):
@@ -236,6 +290,8 @@ class Scheduler:
                 continue
             common = common_prefix(other.tokens, 0, sequence.tokens, 0)
             common = sequence.prompt.edge(min(common, other.n_prompt, len(sequence.tokens) - 1))
+            if other.aside is not None and not sequence.prompt.has_image(other.n_computed, common):
+                continue  # text alone, which comes with the image behind it, much later
             worth = 1 if other.request is sequence.request else WORTH_WAITING
             if common - max(cached, other.n_computed) >= worth:
                 return True
@@ -272,6 +328,7 @@ class Scheduler:
             return False
         newest = max(self.running, key=lambda s: s.arrival)
         self.running.remove(newest)
+        self._forget_aside(newest)
         self.cache.release(newest.slot)
         newest.slot, newest.n_computed = -1, 0
         self.waiting.preempted.append(newest)

@@ -72,6 +72,10 @@ class TokenisedPrompt:
             return self.images[before]
         return None
 
+    def has_image(self, start: int, end: int) -> bool:
+        """Whether some of the tokens `start` … `end` are an image's."""
+        return any(span.end > start and span.start < end for span in self.images)
+
     def edge(self, index: int) -> int:
         """The largest length up to `index` that cuts no image: `index` itself, or the start of the image around it."""
         span = self.image_at(index)
@@ -147,6 +151,10 @@ class Sequence:
     """Images that are ready, by key, until they are in the KV cache."""
     wanted: set[str] = field(default_factory=set)
     """Images that it has asked for and not got yet."""
+    aside: Any = None
+    """The job that computes its prompt aside; its tokens are left alone until that has ended."""
+    is_refused: bool = False
+    """Its prompt is no longer computed aside: that failed, or there was no room for it."""
     sampler: Any = None
     detokenizer: Detokenizer | None = None
     mask: TokenMask | None = None
@@ -180,6 +188,17 @@ class Sequence:
         return self.prompt.image_at(self.n_computed)
 
     def is_blocked(self) -> bool:
-        """The image that comes next is not encoded yet."""
+        """Its prompt is computed aside, or the image that comes next is not encoded yet."""
         span = self.pending_image()
-        return span is not None and span.image.key not in self.embeddings
+        return self.aside is not None or (span is not None and span.image.key not in self.embeddings)
+
+    def aside_end(self) -> int:
+        """Up to where its tokens can be computed aside: up to the last one, whose logits are needed, or an image that
+        is not encoded yet; no further than they are where no image that is encoded follows."""
+        end, last = self.n_computed, len(self.tokens) - 1
+        for span in self.prompt.images:
+            if span.end > self.n_computed and span.start < last:
+                if span.image.key not in self.embeddings:
+                    return min(end, span.start)
+                end = last
+        return end

@@ -1,14 +1,12 @@
-"""Images become embeddings on a thread of their own; what was encoded stays, by content and size, bounded in bytes."""
+"""Images become embeddings in the background; what was encoded stays, by content and size, bounded in bytes."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import os
-import sys
 import threading
-import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.engine.background import Background, in_background
 from runtime.engine.request import Image
 from runtime.errors import AIError, EngineError
 
@@ -24,12 +23,10 @@ log = logging.getLogger(__name__)
 Floats = NDArray[np.float32]
 Encode = Callable[[Image], Floats]
 Done = Callable[[str, Floats | AIError], None]
-"""Takes an image's key and its embeddings, or why there are none; called on the encoding thread."""
+"""Takes an image's key and its embeddings, or why there are none; called on the background thread."""
 
 DISK_FACTOR = 8
 """The folder may hold this many times what memory may."""
-NICE = 10
-"""How far encoding stands behind everything else on the node."""
 
 
 class EmbeddingCache:
@@ -120,32 +117,18 @@ class _Job:
 
 
 class ImageEncoder:
-    """The encoding thread: one image at a time, in order, each one once however many wait for it."""
+    """Encodes in the background: images in order, each one once however many wait for it."""
 
-    def __init__(self, encode: Encode, cache: EmbeddingCache, on_done: Done, *, name: str) -> None:
+    def __init__(self, encode: Encode, cache: EmbeddingCache, on_done: Done, background: Background) -> None:
         self._encode = encode
         self._cache = cache
         self._on_done = on_done
-        self._condition = threading.Condition()
-        self._jobs: OrderedDict[str, _Job] = OrderedDict()
+        self._background = background
+        self._lock = threading.Lock()
+        self._jobs: dict[str, _Job] = {}
         self._current: str | None = None
-        self._began: float | None = None
-        self._is_closing = False
-        self._at_end: deque[Callable[[], None]] = deque()
         self.encoded = 0
         """Images encoded so far (not those that the cache had)."""
-        self._thread = threading.Thread(target=self._work, name=f"beira-vision-{name}", daemon=True)
-        self._thread.start()
-
-    @property
-    def is_busy(self) -> bool:
-        return self._current is not None
-
-    @property
-    def current_s(self) -> float:
-        """How long the image in work has taken so far; 0 without one."""
-        began = self._began
-        return 0.0 if began is None else time.monotonic() - began
 
     @property
     def n_cached(self) -> int:
@@ -153,21 +136,21 @@ class ImageEncoder:
 
     def fetch(self, image: Image) -> Floats | None:
         """The embeddings if they are at hand; None: `on_done` will be called."""
-        with self._condition:
+        with self._lock:
             rows = self._cache.get(image.key)
             if rows is not None:
                 return rows
             job = self._jobs.get(image.key)
             if job is not None:
                 job.wanted += 1
-            else:
-                self._jobs[image.key] = _Job(image)
-                self._condition.notify()
-            return None
+                return None
+            self._jobs[image.key] = _Job(image)
+        self._background.put(lambda: self._work(image.key))
+        return None
 
     def forget(self, key: str) -> None:
         """One of those who fetched it no longer waits; an encoding that runs goes on, for the cache."""
-        with self._condition:
+        with self._lock:
             job = self._jobs.get(key)
             if job is None:
                 return
@@ -175,37 +158,20 @@ class ImageEncoder:
             if job.wanted <= 0 and key != self._current:
                 del self._jobs[key]
 
-    def close(self, at_end: Callable[[], None], *, timeout: float) -> None:
-        """Stop after the image in work, then call `at_end`, on the encoding thread: it may outlive this call, as an
-        encoding cannot be stopped. Waits for it up to `timeout` seconds."""
-        with self._condition:
-            self._is_closing = True
-            self._at_end.append(at_end)
-            self._condition.notify()
-        self._thread.join(timeout)
-
-    def _work(self) -> None:
-        while (job := self._next()) is not None:
-            result = self._embeddings(job.image)
-            with self._condition:
-                self._current = self._began = None
-                self._jobs.pop(job.image.key, None)
-                if not isinstance(result, AIError):
-                    self._cache.put(job.image.key, result)
-                is_closing = self._is_closing
-            if not is_closing:
-                self._on_done(job.image.key, result)
-        while self._at_end:
-            self._at_end.popleft()()
-
-    def _next(self) -> _Job | None:
-        with self._condition:
-            self._condition.wait_for(lambda: self._jobs or self._is_closing)
-            if self._is_closing:
-                return None
-            self._current, job = next(iter(self._jobs.items()))
-            self._began = time.monotonic()
-            return job
+    def _work(self, key: str) -> None:
+        with self._lock:
+            job = self._jobs.get(key)
+            if job is None:
+                return  # forgotten, or asked for again and done since
+            self._current = key
+        result = self._embeddings(job.image)
+        with self._lock:
+            self._current = None
+            self._jobs.pop(key, None)
+            if not isinstance(result, AIError):
+                self._cache.put(key, result)
+        if not self._background.is_closing:
+            self._on_done(key, result)
 
     def _embeddings(self, image: Image) -> Floats | AIError:
         try:
@@ -220,29 +186,3 @@ class ImageEncoder:
         except Exception as e:
             log.exception("an image of %d x %d was not encoded", image.width, image.height)
             return EngineError(f"an image was not encoded: {e}")
-
-
-def in_background(work: Callable[[], Floats]) -> Floats:
-    """Do it on a thread of its own and behind all others, and wait for it.
-
-    The compute threads that it starts inherit its priority and end with it: OpenMP counts those that wait for more
-    work against the cores, and no longer lets text's spin between two layers (a token took 56 ms instead of 36)."""
-
-    results: list[Floats | BaseException] = []
-
-    def run() -> None:
-        if sys.platform == "linux":  # elsewhere a priority is the process's
-            nice = os.getpriority(os.PRIO_PROCESS, 0)
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, nice + NICE))
-        try:
-            results.append(work())
-        except BaseException as e:
-            results.append(e)
-
-    thread = threading.Thread(target=run, name=f"{threading.current_thread().name}-encode", daemon=True)
-    thread.start()
-    thread.join()
-    (result,) = results
-    if isinstance(result, BaseException):
-        raise result
-    return result

@@ -15,14 +15,20 @@ from tests.engine.helpers import PROJECTOR_FILE, TEXT_FILE, small_engine
 SIZE = ModelSize(layers=36, kv_values=2 * 256, vocabulary=151_936, files=3 << 30)
 
 
-def plan(cells: int = 32_768, kv_type: str = "f16") -> MemoryPlan:
-    return MemoryPlan.of(SIZE, cells=cells, kv_type=kv_type, outputs=16, batch=512, image_cache_mb=256)
+def plan(cells: int = 32_768, kv_type: str = "f16", aside: tuple[int, int] = (0, 0)) -> MemoryPlan:
+    return MemoryPlan.of(SIZE, cells=cells, kv_type=kv_type, outputs=16, batch=512, aside=aside, image_cache_mb=256)
 
 
 def test_the_kv_cache_costs_36_kib_a_token_at_the_3b_shape() -> None:
     assert plan().kv == 36 * 1024 * 32_768
     assert plan(kv_type="q8_0").kv == pytest.approx(plan().kv * 17 / 32)
     assert "36.0 KB" in plan().describe()
+
+
+def test_the_second_context_is_counted() -> None:
+    more = plan(aside=(2048, 128))
+    assert more.total - plan().total == more.aside == 2 * 36 * 1024 * 2048 + 2048 * 128 * 2 + 2 * 151_936 * 4
+    assert "images beside streams up to 146 MB" in more.describe()
 
 
 def test_a_machine_with_less_is_refused_with_the_arithmetic() -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from runtime.engine.background import NICE, Background, in_background
 from runtime.engine.request import Image
-from runtime.engine.vision import NICE, EmbeddingCache, Floats, ImageEncoder, in_background
+from runtime.engine.vision import EmbeddingCache, Floats, ImageEncoder
 from runtime.errors import AIError, EngineError
 from tests.engine.helpers import PATIENCE, wait_for
 
@@ -32,7 +33,8 @@ class Desk:
         self.encoded: list[str] = []
         self.done: dict[str, Floats | AIError] = {}
         self.gate = threading.Semaphore(0)
-        self.encoder = ImageEncoder(self._encode, cache or EmbeddingCache(1 << 20), self._on_done, name="test")
+        self.background = Background(name="test")
+        self.encoder = ImageEncoder(self._encode, cache or EmbeddingCache(1 << 20), self._on_done, self.background)
 
     def _encode(self, image: Image) -> Floats:
         assert self.gate.acquire(timeout=PATIENCE)
@@ -49,7 +51,7 @@ class Desk:
 
     def close(self) -> None:
         self.let(100)
-        self.encoder.close(lambda: None, timeout=PATIENCE)
+        self.background.close(lambda: None, timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -60,12 +62,12 @@ def desk() -> Iterator[Desk]:
 
 
 def test_the_encoder_tells_how_long_it_has_been_at_an_image(desk: Desk) -> None:
-    assert desk.encoder.current_s == 0.0
+    assert desk.background.current_s == 0.0
     desk.encoder.fetch(image("a"))
-    wait_for(lambda: desk.encoder.current_s > 0.05, "the image is in work")
+    wait_for(lambda: desk.background.current_s > 0.05, "the image is in work")
     desk.let()
     wait_for(lambda: "a" in desk.done, "the image is done")
-    assert desk.encoder.current_s == 0.0
+    wait_for(lambda: desk.background.current_s == 0.0, "nothing is in work")
 
 
 def test_one_image_asked_for_twice_is_encoded_once(desk: Desk) -> None:
@@ -79,7 +81,7 @@ def test_one_image_asked_for_twice_is_encoded_once(desk: Desk) -> None:
 
 def test_an_image_that_nobody_wants_any_more_is_not_begun(desk: Desk) -> None:
     desk.encoder.fetch(image("a"))
-    wait_for(lambda: desk.encoder.is_busy, "busy")
+    wait_for(lambda: desk.background.current_s > 0, "busy")
     for _ in range(2):
         desk.encoder.fetch(image("b"))
     desk.encoder.fetch(image("c"))
@@ -88,7 +90,7 @@ def test_an_image_that_nobody_wants_any_more_is_not_begun(desk: Desk) -> None:
     desk.encoder.forget("c")
     desk.let(5)
     wait_for(lambda: {"a", "b"} <= desk.done.keys(), "done")
-    wait_for(lambda: not desk.encoder.is_busy, "idle")
+    wait_for(lambda: not desk.background.is_busy, "idle")
     assert desk.encoded == ["a", "b"], "one still waits for b, nobody for c; a was in work already"
 
 
@@ -121,8 +123,8 @@ def test_a_fault_is_told_and_the_next_image_is_encoded(desk: Desk) -> None:
 def test_close_does_not_wait_for_an_image_in_work() -> None:
     desk, ended = Desk(), threading.Event()
     desk.encoder.fetch(image("a"))
-    wait_for(lambda: desk.encoder.is_busy, "busy")
-    desk.encoder.close(ended.set, timeout=0)
+    wait_for(lambda: desk.background.current_s > 0, "busy")
+    desk.background.close(ended.set, timeout=0)
     assert not ended.is_set(), "what the encoding uses must not be freed yet"
     desk.let()
     assert ended.wait(PATIENCE)

@@ -23,8 +23,6 @@ WORTH_WAITING = 8
 """Tokens that another sequence is about to compute, for which a request with the same prefix waits."""
 HEADROOM = 8
 """Cells that a running sequence is granted beyond its prompt when another one asks to be admitted."""
-WORTH_ASIDE = 16
-"""Tokens of a prompt that are worth computing aside."""
 
 
 class Images(Protocol):
@@ -245,7 +243,7 @@ class Scheduler:
             return
         for sequence in self._prompts():
             end = sequence.aside_end()
-            if end - sequence.n_computed >= WORTH_ASIDE and not sequence.is_refused:
+            if end > sequence.n_computed and not sequence.is_refused:
                 sequence.aside = self._aside.begin(sequence, end)
                 sequence.is_refused = sequence.aside is None
 

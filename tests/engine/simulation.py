@@ -56,6 +56,10 @@ class Memory:
             self.cells.append(Cell(token, s.prompt.position(i), {s.slot}))
         assert len(self.cells) <= self.n, "llama.cpp has no room"
 
+    def put(self, slot: int, cells: list[Cell]) -> None:
+        self.cells += [Cell(cell.token, cell.position, {slot}) for cell in cells]
+        assert len(self.cells) <= self.n, "llama.cpp has no room"
+
     def forget(self, piece: Slice) -> None:
         """A failed batch: llama.cpp drops everything from the batch's lowest position on."""
         low = piece.sequence.prompt.position(piece.start)
@@ -102,6 +106,72 @@ class FakeDrafts:
         return tuple(made)
 
 
+@dataclass(eq=False)
+class FakeJob:
+    """The cells of a sequence in the second context: those that the first one has, and those computed since."""
+
+    sequence: Sequence
+    cells: list[Cell]
+    start: int
+    end: int
+    is_begun: bool = False
+    is_stopped: bool = False
+    is_forgotten: bool = False
+
+
+class FakeAside:
+    """Computes when told to: the first job that nobody has forgotten."""
+
+    def __init__(self, cache: Cache, memory: Memory, n_cells: int) -> None:
+        self._cache, self._memory = cache, memory
+        self._n_cells = n_cells
+        self.jobs: list[FakeJob] = []
+        self.computed = 0
+
+    def begin(self, sequence: Sequence, end: int) -> FakeJob | None:
+        assert sequence.aside is None, "begun twice"
+        assert sequence.n_computed < end < len(sequence.tokens)
+        if end > self._n_cells:
+            return None
+        self._memory.apply(self._cache)
+        n, prompt = sequence.n_computed, sequence.prompt
+        cells = self._memory.of(sequence.slot)
+        assert len(cells) == n, "the slot holds other cells than its sequence believes"
+        assert any(span.end > n and span.start < end for span in prompt.images), "no image in it"
+        spans = [span for span in prompt.images if span.end > n and span.start < end]
+        assert all(span.image.key in sequence.embeddings for span in spans), "an image that is not encoded"
+        job = FakeJob(sequence, list(cells), prompt.edge(n), end)
+        self.jobs.append(job)
+        return job
+
+    def stop(self, job: FakeJob) -> bool:
+        assert job in self.jobs
+        job.is_stopped = True
+        if not job.is_begun:
+            self.forget(job)
+        return job.is_begun
+
+    def forget(self, job: FakeJob) -> None:
+        assert not job.is_forgotten, "forgotten twice"
+        job.is_forgotten = True
+        self.jobs.remove(job)
+
+    def compute(self, rows: int) -> FakeJob | None:
+        """The first job's next rows; returns it if it has ended."""
+        if not self.jobs:
+            return None
+        job = self.jobs[0]
+        job.is_begun = True
+        s = job.sequence
+        for i in range(len(job.cells), min(len(job.cells) + rows, job.end)):
+            job.cells.append(Cell(s.tokens[i], s.prompt.position(i), set()))
+            self.computed += 1
+        if len(job.cells) < job.end and not job.is_stopped:
+            return None
+        self.jobs.remove(job)
+        return job
+
+
 def following(tokens: list[int]) -> int:
     """The token after these: a sum of what came before, so that sharing shows."""
     return 1000 + sum(tokens) % 97
@@ -111,15 +181,29 @@ class Node:
     """A scheduler over a memory."""
 
     def __init__(
-        self, *, cells: int = 64, max_sequences: int = 3, residents: int = 4, batch: int = 16, worth: int = 10_000
+        self,
+        *,
+        cells: int = 64,
+        max_sequences: int = 3,
+        residents: int = 4,
+        batch: int = 16,
+        worth: int = 10_000,
+        cells_aside: int = 0,
     ) -> None:
+        """`cells_aside` 0: nothing is computed aside."""
         self.drafts = FakeDrafts()
         self.images = FakeImages()
         self.cache = Cache(cells, slots=max_sequences, residents=residents, worth=worth)
         self.memory = Memory(cells)
         self.max_sequences = max_sequences
+        self.aside = FakeAside(self.cache, self.memory, cells_aside)
         self.scheduler = Scheduler(
-            self.cache, self.images, max_sequences=max_sequences, batch=batch, drafts=self.drafts
+            self.cache,
+            self.images,
+            max_sequences=max_sequences,
+            batch=batch,
+            drafts=self.drafts,
+            aside=self.aside if cells_aside else None,
         )
         self.arrivals = 0
         self.open: list[Sequence] = []
@@ -152,6 +236,22 @@ class Node:
         self.images.cached.add(key)
         self.scheduler.deliver(key, key)
 
+    def compute_aside(self, rows: int = 8, *, fail: bool = False) -> None:
+        """Some rows of what is computed aside; what has ended goes into the cache, as the runner does it."""
+        job = self.aside.compute(rows)
+        if job is None:
+            return
+        s = job.sequence
+        assert s.aside is job
+        s.is_refused = fail
+        piece = self.scheduler.arrived(s, job.start, 0 if fail else len(job.cells))
+        self.memory.apply(self.cache)
+        if piece is not None:
+            assert (piece.start, piece.end) == (job.start, len(job.cells))
+            self.memory.put(s.slot, job.cells[piece.start :])
+            self.scheduler.computed(piece)
+        self.check()
+
     def step(self, *, budget: int = 8, fail: bool = False) -> Step:
         load = self.scheduler.load()
         assert load.streams + load.behind <= len(self.scheduler.running)
@@ -175,6 +275,7 @@ class Node:
                 self.deliver(key)
             if not self.open:
                 return
+            self.compute_aside()
             self.step()
         raise AssertionError(f"starved: {self.open}")
 
@@ -184,6 +285,8 @@ class Node:
         assert len(self.memory.cells) == self.cache.used, "the books and the memory disagree"
         for holder in self.cache.holders():
             assert len(self.memory.of(holder)) == self.cache.length(holder)
+        assert {id(job) for job in self.aside.jobs} == {id(s.aside) for s in self.scheduler.running if s.aside}
+        assert not any(s.aside for s in [*self.scheduler.waiting, *self.finished])
         assert set(self.open) == {*self.scheduler.running, *self.scheduler.waiting}
 
     def _compute(self, pieces: list[Slice], fail: bool) -> None:

@@ -409,7 +409,7 @@ def test_a_slice_that_is_to_be_short_is_not_filled_up(monkeypatch: pytest.Monkey
         stream.wait(Collector.has_text)
         monkeypatch.setattr(Pace, "budget", lambda *_: 2)
         engine._runner._decode = watched
-        beside = generate(engine, chat("Look at this.", picture("circle", "red")), max_tokens=6)
+        beside = generate(engine, chat("Look at this hill."), max_tokens=6)
         assert set(sizes) <= {1, 2, 3}, "one's token and two rows of the other's prompt, or both of their tokens"
         assert sizes.count(3) > 5
         ticket.cancel()

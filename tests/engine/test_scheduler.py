@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from runtime.engine.sequence import Sequence
 from tests.engine.simulation import PART, Node
 
 
@@ -203,6 +204,175 @@ def test_a_failed_draft_leaves_nothing() -> None:
     node.drain()
 
 
+def beside_a_stream(**settings: int) -> tuple[Node, Sequence]:
+    node = Node(**{"cells": 200, "cells_aside": 100, **settings})
+    (stream,) = node.submit([9], max_tokens=40)
+    node.step()
+    return node, stream
+
+
+def test_beside_a_stream_a_prompt_with_an_image_is_computed_aside() -> None:
+    node, stream = beside_a_stream()
+    (s,) = node.submit([1, 2, ("cat", 12), 3, 4])
+    node.step()
+    assert s.aside is None, "the image is not encoded yet"
+    node.deliver("cat")
+    for rows in (8, 7):
+        before = len(stream.tokens)
+        step = node.step()
+        assert [p.sequence for p in step.pieces] == [stream], "nothing of it in the stream's steps"
+        assert len(stream.tokens) == before + 1
+        node.compute_aside(rows)
+    assert s.n_computed == len(s.tokens) - 1 == node.aside.computed == 15
+    step = node.step()
+    assert [p.is_decoding for p in step.pieces] == [True, True]
+    node.drain()
+
+
+def test_without_a_stream_nothing_is_aside() -> None:
+    node = Node(cells=200, cells_aside=100)
+    node.submit([1, ("cat", 12), 3])
+    node.drain()
+    assert not node.aside.computed
+
+
+def test_what_is_computed_aside_is_what_would_be_computed_without() -> None:
+    parts: list[PART] = [1, 2, ("cat", 12), 3, ("dog", 6), 4, 5]
+    results = []
+    for cells_aside in (0, 100):
+        node, _ = beside_a_stream(cells_aside=cells_aside)
+        (s,) = node.submit(parts, max_tokens=5)
+        node.drain()
+        (again,) = node.submit([*parts, 6], max_tokens=2)
+        node.drain()
+        assert again.n_cached == len(s.request.prompt.ids)
+        assert bool(node.aside.computed) == bool(cells_aside)
+        results.append(s.tokens)
+    assert results[0] == results[1]
+
+
+def test_up_to_an_image_that_is_not_encoded_yet() -> None:
+    node, _ = beside_a_stream()
+    (s,) = node.submit([1, ("cat", 4), 2, 3, ("dog", 4), 4])
+    node.deliver("cat")
+    node.step()
+    node.compute_aside(100)
+    assert s.n_computed == 7
+    node.step()
+    assert s.aside is None
+    node.deliver("dog")
+    node.step()
+    node.compute_aside(100)
+    assert s.n_computed == 11
+    node.drain()
+
+
+def test_where_the_last_stream_ends_the_rest_is_not_computed_aside() -> None:
+    node, stream = beside_a_stream()
+    (s,) = node.submit([1, 2, ("cat", 12), 3])
+    node.deliver("cat")
+    node.step()
+    node.compute_aside(5)
+    node.cancel(stream)
+    node.step()
+    assert s.aside is not None, "what is begun is awaited"
+    node.compute_aside(1)
+    assert (s.aside, s.n_computed) == (None, 6)
+    node.step(budget=3)
+    assert s.n_computed == 9
+    node.submit([8], max_tokens=20)
+    node.step()
+    assert s.aside.start == 2, "a part of an image is handed over with the rest of it"
+    node.compute_aside(100)
+    assert s.n_computed == 14
+    node.drain()
+
+
+def test_what_is_not_begun_when_the_last_stream_ends_is_left() -> None:
+    node, stream = beside_a_stream()
+    made = [node.submit([i, (f"cat{i}", 12), 3])[0] for i in range(2)]
+    node.deliver("cat0")
+    node.deliver("cat1")
+    node.step()
+    node.compute_aside(1)
+    node.cancel(stream)
+    node.step()
+    assert [s.aside is not None for s in made] == [True, False]
+    assert made[1].n_computed > 0
+    node.drain()
+
+
+def test_a_cancel_takes_what_is_computed_aside_with_it() -> None:
+    node, stream = beside_a_stream()
+    (s,) = node.submit([1, ("cat", 12), 3])
+    node.deliver("cat")
+    node.step()
+    node.compute_aside(5)
+    job = s.aside
+    node.cancel(s)
+    assert job.is_forgotten
+    node.check()
+    node.cancel(stream)
+    node.check()
+    assert node.cache.used == 0
+
+
+def test_without_room_for_what_was_computed_aside_it_is_computed_anew() -> None:
+    node, stream = beside_a_stream(cells=40, max_sequences=2)
+    (s,) = node.submit([1, ("cat", 14), 3], max_tokens=2)
+    node.deliver("cat")
+    node.step()
+    assert s.aside is not None
+    while node.cache.free > 10:
+        node.step()
+    node.compute_aside(100)
+    assert s.is_refused
+    assert s.n_computed < 15
+    node.drain()
+    assert node.finished == [stream, s]
+
+
+def test_the_newest_is_preempted_while_it_is_computed_aside() -> None:
+    node, stream = beside_a_stream(cells=40, max_sequences=2)
+    (s,) = node.submit([*range(20, 36), ("cat", 4), 3], max_tokens=2)
+    node.step()
+    node.deliver("cat")
+    while node.scheduler.preemptions == 0 and stream in node.open:
+        node.step()
+    node.drain()
+    assert node.finished == [stream, s]
+
+
+def test_a_prompt_that_fails_aside_is_computed_as_others_are() -> None:
+    node, _ = beside_a_stream()
+    (s,) = node.submit([1, ("cat", 12), 3])
+    node.deliver("cat")
+    node.step()
+    node.compute_aside(5)
+    node.compute_aside(100, fail=True)
+    computed = node.aside.computed
+    node.step()
+    assert s.n_computed > 0
+    node.drain()
+    assert node.aside.computed == computed
+
+
+def test_one_image_in_two_prompts_is_computed_aside_once() -> None:
+    node, _ = beside_a_stream(max_sequences=4)
+    prefix: list[PART] = [1, 2, ("cat", 12)]
+    first, second = node.submit([*prefix, 3])[0], node.submit([*prefix, 4])[0]
+    text = node.submit([1, 2, 5, 6])[0]
+    node.deliver("cat")
+    node.step()
+    assert first.aside is not None
+    assert second in node.scheduler.waiting
+    node.step()
+    assert text in node.finished or text in node.scheduler.running, "it waits for no image"
+    node.drain()
+    assert node.aside.computed == 14
+    assert second.n_cached == 14
+
+
 PARTS = st.lists(
     st.integers(0, 2) | st.tuples(st.sampled_from(["cat", "dog", "owl"]), st.sampled_from([1, 3, 6])),
     min_size=1,
@@ -215,7 +385,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.node = Node(cells=48, max_sequences=3, residents=3, worth=60)
+        self.node = Node(cells=48, max_sequences=3, residents=3, worth=60, cells_aside=40)
         self.sizes: dict[str, int] = {}
 
     @rule(parts=PARTS, n=st.sampled_from([1, 1, 1, 3]), max_tokens=st.integers(1, 12), caller=st.sampled_from("ab"))
@@ -251,6 +421,14 @@ class Life(RuleBasedStateMachine):
     def deliver(self, data: st.DataObject) -> None:
         wanted = sorted(key for key, n in self.node.images.wanted.items() if n)
         self.node.deliver(data.draw(st.sampled_from(wanted)))
+
+    @rule(rows=st.integers(1, 16))
+    def compute_aside(self, rows: int) -> None:
+        self.node.compute_aside(rows)
+
+    @rule()
+    def fail_aside(self) -> None:
+        self.node.compute_aside(48, fail=True)
 
     @rule()
     def forget_images(self) -> None:

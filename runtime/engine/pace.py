@@ -23,10 +23,7 @@ LITTLE = 3.0
 ROWS = 4
 """Rows that llama.cpp's kernels for quantised weights compute together; what is left over is computed one by one."""
 SMALLEST = 3
-"""Tokens of prefill beside streams, at least; beside a single one it may be `SHORT`."""
-SHORT, WORTH, TRIES = 2, 0.86, 4
-"""Tokens of prefill in a batch that is not made whole; of the time of the smallest whole one what it may take, as there
-are half as many steps more (it takes 0.80 at the 3b shape, 0.92 at the 0.5b shape); how often both are tried."""
+"""Tokens of prefill beside streams, at least."""
 FEW, DEARER = 16, 2.0
 """Rows of prefill that are few, and how much more one of them costs than one of many, before that is measured: at the
 0.5b shape one of 3 or 7 beside a stream takes 10 ms, one of 128 takes 5."""
@@ -42,7 +39,7 @@ and would let the next ones take on far too much."""
 
 @dataclass(eq=False, slots=True)
 class Pace:
-    """What is measured is kept by the number of compute threads: beside an image there are fewer."""
+    """What is measured is kept by the number of compute threads: beside work in the background there are fewer."""
 
     batch: int
     """Rows that one batch takes at most."""
@@ -50,20 +47,12 @@ class Pace:
     """Seconds of a step that only decodes, by threads and streams."""
     _rows: dict[tuple[int, bool], float] = field(default_factory=dict)
     """Seconds that one more row of prefill costs, by threads and whether it is one of few."""
-    _tries: dict[tuple[int, int], list[float]] = field(default_factory=dict)
-    """Seconds of steps beside a single stream since it was alone, by threads and rows of prefill: `SHORT` or `SMALLEST`
-    ones."""
 
     def measured(self, threads: int, streams: int, prefill: int, seconds: float) -> None:
         """A batch of one row for each of `streams` and `prefill` rows has been computed."""
         if not prefill:
-            self._tries.clear()  # later its context is longer, and steps are no longer like these
             _learn(self._steps, (threads, streams), seconds, RISING)
             return
-        if streams == 1 and prefill in (SHORT, SMALLEST):
-            tries = self._tries.setdefault((threads, prefill), [])
-            if len(tries) < TRIES:
-                tries.append(seconds)
         alone = self._step(threads, streams) if streams else 0.0
         if alone is None or (not streams and prefill < FIRST_SLICE // ROWS):
             return  # weights are read once, whatever the rows: few of them tell little of more
@@ -72,7 +61,7 @@ class Pace:
 
     def budget(self, threads: int, streams: int, behind: int, pending: int) -> int:
         """Rows of prefill for the next step, where `behind` with `pending` rows in all wait for their first token
-        beside `streams`. With the streams' own they are whole `ROWS`, or beside a single one `SHORT`."""
+        beside `streams`. With the streams' own they are whole `ROWS`."""
         few, many = self._row(threads)
         if not streams:
             rows = 0 if many is None else _equal(pending, LONGEST_ALONE / many)
@@ -88,16 +77,7 @@ class Pace:
         if rows > FEW:
             rows = int(seconds / many)
         whole = (streams + rows) // ROWS * ROWS - streams
-        if streams == 1 and whole < SMALLEST:
-            return self._beside_one(threads)
         return min(max(whole, _fewest(streams)), self.batch)
-
-    def _beside_one(self, threads: int) -> int:
-        """Rows beside a single stream where even the smallest whole batch takes too long; both are tried, in turn."""
-        short, whole = (self._tries.get((threads, rows), []) for rows in (SHORT, SMALLEST))
-        if len(whole) < TRIES:
-            return SHORT if len(short) <= len(whole) else SMALLEST
-        return SHORT if min(short, default=0.0) <= WORTH * min(whole) else SMALLEST
 
     def _row(self, threads: int) -> tuple[float | None, float | None]:
         """Seconds of one of few rows, and of one of many; one is guessed by the other."""

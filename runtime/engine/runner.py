@@ -72,8 +72,6 @@ class Runner:
         self._requests: dict[Request, None] = {}
         self._pieces: dict[int, bytes] = {}
         self._pace = Pace(BATCH)
-        self._is_whole = True
-        """The batch may be filled up: it is not one of few rows, so that a stream has its next token sooner."""
         self._is_checked = True
 
     @property
@@ -161,7 +159,6 @@ class Runner:
         budget = 0
         if load.behind:
             budget = self._pace.budget(self._context.threads, load.streams, load.behind, load.pending)
-        self._is_whole = not load.streams or not filling(load.streams + budget)
         step = self.scheduler.schedule(budget)
         if step.is_empty:
             return False
@@ -282,9 +279,7 @@ class Runner:
         """Rows of nothing beside prompts, where there is room: what is left over of whole fours costs one more pass
         over the weights. Returns the id that they are in. Where all rows decode, more of them cost more than that."""
         n, slot = filling(rows), self.cache.free_slot
-        if not n or not self._is_filled or not self._is_whole:
-            return None
-        if slot is None or rows + n > self.cache.free:
+        if not n or not self._is_filled or slot is None or rows + n > self.cache.free:
             return None
         batch.fill(slot, n)
         return slot

@@ -10,7 +10,6 @@ import pytest
 from runtime.config import EngineSettings
 from runtime.engine.engine import Engine
 from runtime.engine.llama import ABORTED, EmbeddingBatch, TextBatch
-from runtime.engine.pace import Pace
 from runtime.engine.request import Failed, Finished, Part, Piece, SamplingParams, Started, Text
 from runtime.engine.runner import Runner
 from runtime.engine.sequence import Request
@@ -387,34 +386,6 @@ def test_rows_that_fill_a_batch_leave_nothing(with_image: bool) -> None:
             assert generate(engine, parts, max_tokens=2).text() == sink.text()
         assert any(n > 1 for n in sizes)
         assert all(n == 1 or n % 4 == 0 for n in sizes)
-        wait_for(lambda: engine._runner._is_checked, "checked")
-        assert engine.stats().faults == 0
-    finally:
-        engine.close()
-
-
-def test_a_slice_that_is_to_be_short_is_not_filled_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = small_engine(draft_tokens=0)
-    parts = chat(picture("circle", "red"), "What is in this image?")
-    sizes: list[int] = []
-    decode = engine._runner._decode
-
-    def watched(batch: TextBatch | EmbeddingBatch, long: set[Request]) -> int:
-        sizes.append(batch.struct.n_tokens)
-        return decode(batch, long)
-
-    try:
-        alone = generate(engine, parts, max_tokens=6).text()
-        stream, ticket = start(engine, chat("river"), ignore_eos=True)
-        stream.wait(Collector.has_text)
-        monkeypatch.setattr(Pace, "budget", lambda *_: 2)
-        engine._runner._decode = watched
-        beside = generate(engine, chat("Look at this hill."), max_tokens=6)
-        assert set(sizes) <= {1, 2, 3}, "one's token and two rows of the other's prompt, or both of their tokens"
-        assert sizes.count(3) > 5
-        ticket.cancel()
-        assert beside.text()
-        assert generate(engine, parts, max_tokens=6).text() == alone
         wait_for(lambda: engine._runner._is_checked, "checked")
         assert engine.stats().faults == 0
     finally:

@@ -58,23 +58,26 @@ class Aside:
     """Takes a job that has ended, unless it was forgotten; called in the background."""
     rows: TokenRows | None
     n_cells: int
-    computed: int = 0
-    """Tokens computed aside so far."""
     _abort: AbortFlag = field(default_factory=AbortFlag)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _context: Context | None = None
 
     def begin(self, sequence: Sequence, end: int) -> Job | None:
-        """Its tokens up to `end`; None: so many do not fit."""
+        """Its tokens up to `end`; None: so many do not fit, or there is no memory for what comes before them."""
+        n = sequence.n_computed
         if end > self.n_cells:
             return None
-        n = sequence.n_computed
+        try:
+            before = self.export(sequence.slot) if n else None
+        except (EngineError, MemoryError) as e:
+            log.warning("a prompt is not computed aside, but as others are: %s", e)
+            return None
         job = Job(
             sequence,
             sequence.prompt,
             sequence.tokens[:end],
             dict(sequence.embeddings),
-            before=self.export(sequence.slot) if n else None,
+            before,
             start=sequence.prompt.edge(n),
             n=n,
             end=end,
@@ -131,7 +134,6 @@ class Aside:
                 return
             if result != OK:
                 raise EngineError(f"llama.cpp could not evaluate {end - job.n} rows (code {result})")
-            self.computed += end - job.n
             job.n = end
         if job.n > first:
             context.remove(0, 0, job.prompt.position(job.start))

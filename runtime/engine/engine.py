@@ -250,8 +250,10 @@ class Engine:
         taken = threading.Event()
 
         def deliver(runner: Runner) -> None:
-            runner.deliver(key, result)
-            taken.set()
+            try:
+                runner.deliver(key, result)
+            finally:
+                taken.set()
 
         self._inbox.append(deliver)
         self._wake.set()

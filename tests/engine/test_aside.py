@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runtime.engine import aside as aside_module
-from runtime.engine.llama import AbortFlag, Context, EmbeddingBatch, TextBatch
+from runtime.engine.llama import OK, AbortFlag, Context, EmbeddingBatch, TextBatch
 from runtime.engine.request import Part
 from runtime.engine.runner import Runner
 from tests.engine.helpers import PATIENCE, Collector, chat, generate, picture, small_engine, start, wait_for
@@ -39,8 +39,10 @@ class Desk:
             def held(batch: TextBatch | EmbeddingBatch) -> int:
                 self.n_entered += 1
                 assert self.gate.acquire(timeout=PATIENCE)
-                self.sizes.append(batch.struct.n_tokens)
-                return decode(batch)
+                result = decode(batch)
+                if result == OK:
+                    self.sizes.append(batch.struct.n_tokens)
+                return result
 
             context.decode = held  # type: ignore[method-assign]
             return context
@@ -100,10 +102,10 @@ def test_the_same_tokens_with_the_same_probabilities(desk: Desk) -> None:
     sink = generate(desk.engine, ASKED, **GREEDY)
     assert tokens(sink) == expected
     n = desk.engine.prepare(ASKED).n_tokens
-    assert desk.aside.computed == sum(desk.sizes) == n - 1 - sink.started.cached_tokens
+    assert sum(desk.sizes) == n - 1 - sink.started.cached_tokens
     again = generate(desk.engine, chat(PICTURE, "What color is the circle?"), **GREEDY)
     assert again.started.cached_tokens > 64, "the picture is a prefix like any other"
-    assert desk.aside.computed == sum(desk.sizes) == n - 1 - sink.started.cached_tokens
+    assert sum(desk.sizes) == n - 1 - sink.started.cached_tokens
 
 
 def test_without_rows_of_tokens_text_is_apart(desk: Desk) -> None:
@@ -177,8 +179,10 @@ def test_a_cancel_stops_it_and_leaves_no_cells(desk: Desk) -> None:
     wait_for(lambda: desk.engine.stats().cells_used == 0, "no cells")
     desk.let()
     desk.begin_stream()
-    assert tokens(generate(desk.engine, ASKED, **GREEDY)) == alone(ASKED)
-    assert desk.aside.computed == sum(desk.sizes[1:]), "the batch of the cancelled one was stopped"
+    again = generate(desk.engine, ASKED, **GREEDY)
+    assert tokens(again) == alone(ASKED)
+    n = desk.engine.prepare(ASKED).n_tokens
+    assert sum(desk.sizes) == n - 1 - again.started.cached_tokens, "the batch of the cancelled one was stopped"
     assert not sink.events
 
 
@@ -263,7 +267,7 @@ def test_what_fails_aside_is_computed_as_others_are(desk: Desk, where: str, capl
     desk.begin_stream()
     assert tokens(generate(desk.engine, ASKED, **GREEDY)) == alone(ASKED)
     assert caplog.text.count("not computed aside") == 1
-    assert not desk.aside.computed
+    assert not desk.sizes
 
 
 def test_cells_that_find_no_room_are_computed_anew(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
@@ -271,6 +275,16 @@ def test_cells_that_find_no_room_are_computed_anew(desk: Desk, caplog: pytest.Lo
     desk.begin_stream()
     assert tokens(generate(desk.engine, ASKED, **GREEDY)) == alone(ASKED)
     assert "computed anew" in caplog.text
+
+
+def test_cells_that_cannot_be_copied_are_left_where_they_are(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(sequence: int) -> None:
+        raise MemoryError("no memory")
+
+    monkeypatch.setattr(desk.engine._loaded.context, "export", broken)
+    desk.begin_stream()
+    assert tokens(generate(desk.engine, ASKED, **GREEDY)) == alone(ASKED)
+    assert not desk.sizes
 
 
 def test_a_prompt_that_is_too_long_for_it(desk: Desk) -> None:

@@ -333,12 +333,17 @@ def test_without_room_for_what_was_computed_aside_it_is_computed_anew() -> None:
 
 
 def test_the_newest_is_preempted_while_it_is_computed_aside() -> None:
-    node, stream = beside_a_stream(cells=40, max_sequences=2)
-    (s,) = node.submit([*range(20, 36), ("cat", 4), 3], max_tokens=2)
-    node.step()
+    node, stream = beside_a_stream(cells=48, max_sequences=2)
+    (s,) = node.submit([1, ("cat", 12), 2, ("dog", 4), 3], max_tokens=2)
     node.deliver("cat")
-    while node.scheduler.preemptions == 0 and stream in node.open:
+    node.step()
+    node.compute_aside(100)
+    assert s.n_computed == 14
+    assert not s.embeddings, "what is in the cache is not kept twice"
+    node.deliver("dog")
+    while not node.scheduler.preemptions:
         node.step()
+    assert s in node.scheduler.waiting
     node.drain()
     assert node.finished == [stream, s]
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runtime.engine.background import Background, in_background
-from runtime.engine.llama import ABORTED, OK, AbortFlag, Cells, Context, EmbeddingBatch, TextBatch
+from runtime.engine.batch import EmbeddingBatch, TextBatch
+from runtime.engine.llama import ABORTED, OK, AbortFlag, Cells, Context
 from runtime.engine.loading import BATCH_ASIDE
 from runtime.engine.sequence import Sequence, TokenisedPrompt
 from runtime.engine.token_rows import TokenRows

@@ -21,7 +21,8 @@ from pathlib import Path
 from runtime.config import EngineSettings
 from runtime.engine.aside import Aside, Job
 from runtime.engine.background import Background
-from runtime.engine.llama import ABORTED, AbortFlag, Cells, EmbeddingBatch, TextBatch
+from runtime.engine.batch import EmbeddingBatch, TextBatch
+from runtime.engine.llama import ABORTED, AbortFlag, Cells
 from runtime.engine.loading import LoadedModel
 from runtime.engine.request import Image, Part, Prompt, SamplingParams, Sink, Ticket, TokenMask
 from runtime.engine.runner import Runner

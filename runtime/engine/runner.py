@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 from runtime.engine import llama
 from runtime.engine.aside import Aside, Job
+from runtime.engine.batch import EmbeddingBatch, TextBatch, text_only, with_image
 from runtime.engine.cache import Cache, Operation, Share
 from runtime.engine.detokenize import Detokenizer, Emission
-from runtime.engine.llama import ABORTED, MAX_SEQUENCE_IDS, NO_ROOM, OK, Context, EmbeddingBatch, Model, TextBatch
+from runtime.engine.llama import ABORTED, MAX_SEQUENCE_IDS, NO_ROOM, OK, Context, Model
 from runtime.engine.loading import BATCH
 from runtime.engine.pace import Pace, filling
 from runtime.engine.request import Failed, Finished, FinishReason, Piece, Started
@@ -212,39 +213,12 @@ class Runner:
 
     def _run(self, step: Step) -> None:
         """One batch, then a token for each sequence that has no more to compute."""
-        batch, ends = self._with_image(step) if step.image is not None else self._text_only(step)
+        batch, ends = with_image(step, self._rows) if step.image is not None else text_only(step, self._batch)
         if not self._compute(batch, step.pieces):
             return
         for piece, end in zip(step.pieces, ends, strict=True):
             if piece.samples and not piece.sequence.request.is_closed:
                 self._sample(piece, end - piece.outputs)
-
-    def _text_only(self, step: Step) -> tuple[TextBatch, list[int]]:
-        """The batch, and where in it each piece ends."""
-        self._batch.clear()
-        return self._batch, [
-            self._batch.add(p.sequence.slot, p.tokens, p.sequence.prompt.position(p.start), outputs=p.outputs)
-            for p in step.text
-        ]
-
-    def _with_image(self, step: Step) -> tuple[EmbeddingBatch, list[int]]:
-        assert step.image is not None
-        batch, ends = EmbeddingBatch(), list[int]()
-
-        def add_text(p: Slice) -> None:
-            assert self._rows is not None
-            rows, position = self._rows.of(p.tokens), p.sequence.prompt.position(p.start)
-            ends.append(batch.add_text(p.sequence.slot, rows, position, outputs=p.outputs))
-
-        for piece in step.text:
-            add_text(piece)
-        p, span = step.image
-        start = p.start - span.start
-        rows = p.sequence.embeddings[span.image.key][start : start + p.end - p.start]
-        ends.append(batch.add_image(p.sequence.slot, rows, span.shape, start, span.position, outputs=p.outputs))
-        if step.after is not None:
-            add_text(step.after)
-        return batch, ends
 
     def _compute(self, batch: TextBatch | EmbeddingBatch, pieces: tuple[Slice, ...]) -> bool:
         self._apply()

@@ -8,8 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from runtime.config import EngineSettings
+from runtime.engine.batch import EmbeddingBatch, TextBatch
 from runtime.engine.engine import Engine
-from runtime.engine.llama import EmbeddingBatch, TextBatch
 from runtime.engine.request import Event, Failed, Finished, SamplingParams, Text
 from runtime.engine.sequence import Request
 

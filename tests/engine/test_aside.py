@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from runtime.engine import aside as aside_module
-from runtime.engine.llama import OK, AbortFlag, Context, EmbeddingBatch, TextBatch
+from runtime.engine.batch import EmbeddingBatch, TextBatch
+from runtime.engine.llama import OK, AbortFlag, Context
 from runtime.engine.request import Part
 from runtime.engine.runner import Runner
 from tests.engine.helpers import PATIENCE, Collector, chat, generate, picture, small_engine, start, wait_for

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from runtime.config import EngineSettings
+from runtime.engine.batch import EmbeddingBatch, TextBatch
 from runtime.engine.engine import Engine
-from runtime.engine.llama import ABORTED, EmbeddingBatch, TextBatch
+from runtime.engine.llama import ABORTED
 from runtime.engine.request import Failed, Finished, Part, Piece, SamplingParams, Started, Text
 from runtime.engine.runner import Runner
 from runtime.engine.sequence import Request

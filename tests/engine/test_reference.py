@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from runtime.engine.batch import EmbeddingBatch, TextBatch
 from runtime.engine.engine import Engine
-from runtime.engine.llama import ABORTED, EmbeddingBatch, TextBatch
+from runtime.engine.llama import ABORTED
 from runtime.engine.request import Markup, Part, Text
 from runtime.engine.sequence import Request
 from tests.engine.helpers import Reference, chat, generate, picture, small_engine, start

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from runtime.engine.batch import EmbeddingBatch, TextBatch
 from runtime.engine.engine import Engine
-from runtime.engine.llama import AbortFlag, Context, EmbeddingBatch, Model, TextBatch
+from runtime.engine.llama import AbortFlag, Context, Model
 from runtime.engine.token_rows import TokenRows
 from tests.engine.helpers import PROJECTOR_FILE, TEXT_FILE, chat, generate, picture, small_engine
 

@@ -65,7 +65,7 @@ class EngineSettings:
     step_s: float = 60.0
     """A step that takes longer is a wedged engine: the node is unready, and `beira serve` starts another."""
     image_s: float = 600.0
-    """The same for the encoding of one image, which stands behind everything else on the node."""
+    """The same for encoding one image, or computing its prompt, which stand behind everything else on the node."""
 
 
 @dataclass(frozen=True, slots=True)

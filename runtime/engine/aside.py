@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from runtime.engine.background import Background, in_background
+from runtime.engine.background import Background, Then, in_background
 from runtime.engine.batch import EmbeddingBatch, TextBatch
 from runtime.engine.llama import ABORTED, OK, AbortFlag, Cells, Context
 from runtime.engine.loading import BATCH_ASIDE
@@ -100,10 +100,10 @@ class Aside:
             if job.is_begun and not job.is_ended:
                 self._abort.set()
 
-    def _work(self, job: Job) -> None:
+    def _work(self, job: Job) -> Then | None:
         with self._lock:
             if job.is_forgotten:
-                return
+                return None
             job.is_begun = True
         try:
             in_background(lambda: self._compute(job))
@@ -113,8 +113,7 @@ class Aside:
         finally:
             with self._lock:
                 job.is_ended = True  # from here on it stops no other one's batch
-        if not job.is_forgotten and not self.background.is_closing:
-            self.on_done(job)
+        return None if job.is_forgotten else lambda: self.on_done(job)
 
     def _compute(self, job: Job) -> None:
         if self._context is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
@@ -11,9 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
-log = logging.getLogger(__name__)
-
 Result = TypeVar("Result")
+Then = Callable[[], None]
+Job = Callable[[], Then | None]
+"""Computes, and returns what tells those who wait for it: done once the job is no longer in work."""
 
 NICE = 10
 """How far such work stands behind everything else."""
@@ -24,11 +24,11 @@ class Background:
 
     def __init__(self, *, name: str) -> None:
         self._condition = threading.Condition()
-        self._first: deque[Callable[[], None]] = deque()
-        self._jobs: deque[Callable[[], None]] = deque()
+        self._first: deque[Job] = deque()
+        self._jobs: deque[Job] = deque()
         self._began: float | None = None
         self._is_closing = False
-        self._at_end: deque[Callable[[], None]] = deque()
+        self._at_end: deque[Then] = deque()
         self._thread = threading.Thread(target=self._work, name=f"beira-background-{name}", daemon=True)
         self._thread.start()
 
@@ -43,19 +43,15 @@ class Background:
         began = self._began
         return 0.0 if began is None else time.monotonic() - began
 
-    @property
-    def is_closing(self) -> bool:
-        return self._is_closing
-
-    def put(self, job: Callable[[], None], *, first: bool = False) -> None:
+    def put(self, job: Job, *, first: bool = False) -> None:
         """`first`: before all that are not."""
         with self._condition:
             (self._first if first else self._jobs).append(job)
             self._condition.notify()
 
-    def close(self, at_end: Callable[[], None], *, timeout: float) -> None:
-        """Stop after the job in work, then call `at_end`, on this thread: it may outlive this call, as an encoding
-        cannot be stopped. Waits for it up to `timeout` seconds."""
+    def close(self, at_end: Then, *, timeout: float) -> None:
+        """Stop after the job in work, of which nobody is told, then call `at_end`, on this thread: it may outlive this
+        call, as an encoding cannot be stopped. Waits for it up to `timeout` seconds."""
         with self._condition:
             self._is_closing = True
             self._at_end.append(at_end)
@@ -64,15 +60,14 @@ class Background:
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
-            try:
-                job()
-            except Exception:
-                log.exception("a job failed without telling whoever waits for it")
+            then = job()
             self._began = None
+            if then is not None and not self._is_closing:
+                then()
         while self._at_end:
             self._at_end.popleft()()
 
-    def _next(self) -> Callable[[], None] | None:
+    def _next(self) -> Job | None:
         with self._condition:
             self._condition.wait_for(lambda: self._first or self._jobs or self._is_closing)
             if self._is_closing:

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 RETRY_AFTER = 2
 JOIN_SECONDS = 1.0
-TAKEN_SECONDS = 1.0
+TAKEN_SECONDS = 0.5
 """How long the next image waits for the engine's thread to take the last one, so that its prompt may come first."""
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.engine.background import Background, in_background
+from runtime.engine.background import Background, Then, in_background
 from runtime.engine.request import Image
 from runtime.errors import AIError, EngineError
 
@@ -158,11 +158,11 @@ class ImageEncoder:
             if job.wanted <= 0 and key != self._current:
                 del self._jobs[key]
 
-    def _work(self, key: str) -> None:
+    def _work(self, key: str) -> Then | None:
         with self._lock:
             job = self._jobs.get(key)
             if job is None:
-                return  # forgotten, or asked for again and done since
+                return None  # forgotten, or asked for again and done since
             self._current = key
         result = self._embeddings(job.image)
         with self._lock:
@@ -170,8 +170,7 @@ class ImageEncoder:
             self._jobs.pop(key, None)
             if not isinstance(result, AIError):
                 self._cache.put(key, result)
-        if not self._background.is_closing:
-            self._on_done(key, result)
+        return lambda: self._on_done(key, result)
 
     def _embeddings(self, image: Image) -> Floats | AIError:
         try:

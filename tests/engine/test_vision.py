@@ -70,6 +70,28 @@ def test_the_encoder_tells_how_long_it_has_been_at_an_image(desk: Desk) -> None:
     wait_for(lambda: desk.background.current_s == 0.0, "nothing is in work")
 
 
+def test_whoever_is_told_finds_it_no_longer_busy(desk: Desk) -> None:
+    seen: list[bool] = []
+    desk.encoder._on_done = lambda key, result: seen.append(desk.background.is_busy)
+    desk.let()
+    desk.encoder.fetch(image("a"))
+    wait_for(lambda: bool(seen), "told")
+    assert seen == [False], "its prompt is computed by all threads"
+
+
+def test_what_ends_something_begun_comes_first(desk: Desk) -> None:
+    order: list[str] = []
+    desk.encoder._on_done = lambda key, result: order.append(key)
+    for key in "ab":
+        desk.encoder.fetch(image(key))
+    wait_for(lambda: desk.background.current_s > 0, "a is in work")
+    for name in ("first", "second"):
+        desk.background.put(lambda name=name: order.append(name), first=True)
+    desk.let(2)
+    wait_for(lambda: len(order) == 4, "all")
+    assert order == ["a", "first", "second", "b"]
+
+
 def test_one_image_asked_for_twice_is_encoded_once(desk: Desk) -> None:
     assert desk.encoder.fetch(image("a")) is None
     assert desk.encoder.fetch(image("a")) is None

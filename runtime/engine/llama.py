@@ -15,7 +15,7 @@ import sys
 import types
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,6 @@ from numpy.typing import NDArray
 from runtime.engine.budget import ModelSize
 from runtime.engine.llama_log import report
 from runtime.errors import ConfigError, EngineError
-
-if TYPE_CHECKING:
-    from runtime.engine.batch import EmbeddingBatch, TextBatch
 
 OK, NO_ROOM, ABORTED = 0, 1, 2
 """What `Context.decode` returns; anything below zero is a failure."""
@@ -190,6 +187,14 @@ class AbortFlag:
         self._text[0] = b"\0"
 
 
+class Batch(Protocol):
+    """What `batch.py` makes."""
+
+    @property
+    def struct(self) -> Any:
+        """A `llama_batch`."""
+
+
 class Context:
     """One KV cache and its compute buffers. All cells are shared by all sequences (`kv_unified`)."""
 
@@ -229,7 +234,7 @@ class Context:
             c.llama_set_n_threads(self.pointer, threads, threads)
             self.threads = threads
 
-    def decode(self, batch: TextBatch | EmbeddingBatch) -> int:
+    def decode(self, batch: Batch) -> int:
         return int(c.llama_decode(self.pointer, batch.struct))
 
     def logits(self, index: int) -> Floats:

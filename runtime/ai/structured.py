@@ -1,12 +1,13 @@
 """Constrained decoding: JSON answers and tool calls, as token masks that the engine applies.
 
 A call that the model chooses to make keeps its tool's definition, too: its name is one of the tools', its arguments are
-those that the schema has. What the schema asks beyond what a grammar can keep is left to the model there, and refused
-where the call is forced or strict.
+those that the schema has. A schema that no grammar can keep, or only after long work, is left to the model there; where
+the call is forced or strict the one is refused and the other is done.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Protocol
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 
 from runtime.ai.checks import refuse
-from runtime.ai.forms import Json, checked, dumped, line, refusal
+from runtime.ai.forms import LIGHT, Json, checked, dumped, line, refusal, work
 from runtime.ai.request import ChatRequest, Tool
 from runtime.ai.template import CALL, END_CALL
 from runtime.engine.request import Part, Prompt, Text, TokenMask
@@ -205,11 +206,18 @@ def _call_grammar(request: ChatRequest) -> str:
 def _call_rules(request: ChatRequest) -> list[str]:
     """What `call` is: one of the tools, with its arguments."""
     tools = _callable(request)
-    lines = ["call: " + " | ".join(f"call{i}" for i in range(len(tools)))]
+    lines, left = ["call: " + " | ".join(f"call{i}" for i in range(len(tools)))], LIGHT
     for i, tool in enumerate(tools):
         head = f'\n{{"name": {json.dumps(tool.name, ensure_ascii=False)}, "arguments": '
         lines.append(f"call{i}: {CALL} {_quote(head)} arguments{i} {_quote('}' + chr(10))} {END_CALL}")
-        lines.append(f"arguments{i}: %json {dumped(_parameters(request, tool))}")
+        schema: Json = _ANY_OBJECT
+        if _is_bound(request, tool):
+            schema = _parameters(request, tool)
+        elif (cost := work(tool.parameters or {})) <= left:
+            left -= cost
+            with contextlib.suppress(InvalidRequest):
+                schema = _parameters(request, tool)
+        lines.append(f"arguments{i}: %json {dumped(schema)}")
     return lines
 
 
@@ -240,18 +248,13 @@ def _is_bound(request: ChatRequest, tool: Tool) -> bool:
 
 
 def _parameters(request: ChatRequest, tool: Tool) -> Json:
-    """The schema of a tool's arguments; any object where no grammar can keep it and nobody insists."""
+    """The schema of a tool's arguments. Raises InvalidRequest where no grammar can keep it."""
     if tool.parameters is None:
         return _NO_ARGUMENTS
     path = f"tools[{request.tools.index(tool)}].function.parameters"
-    try:
-        if tool.parameters.get("type", "object") != "object":
-            raise refuse(f"{path}.type", 'must be "object"', tool.parameters["type"])
-        return checked({"type": "object", **tool.parameters}, path)
-    except InvalidRequest:
-        if _is_bound(request, tool):
-            raise
-        return _ANY_OBJECT
+    if tool.parameters.get("type", "object") != "object":
+        raise refuse(f"{path}.type", 'must be "object"', tool.parameters["type"])
+    return checked({"type": "object", **tool.parameters}, path)
 
 
 def _where(request: ChatRequest) -> str:

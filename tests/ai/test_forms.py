@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runtime.ai.forms import checked
+from runtime.ai.forms import LIGHT, checked, work
 from runtime.errors import InvalidRequest
 
 YES: dict[str, Any] = {"type": "boolean"}
@@ -116,3 +116,19 @@ def test_what_cannot_be_kept_is_named(schema: dict[str, Any], message: str) -> N
         checked(schema, "response_format.json_schema.schema")
     assert message in e.value.message
     assert (e.value.param, e.value.code) == ("response_format.json_schema.schema", None)
+
+
+@pytest.mark.parametrize(
+    ("schema", "is_light"),
+    [
+        (opened("a", a={"type": "string"}, b={"enum": ["x", "y"]}), True),
+        (opened(**{f"p{i}": YES for i in range(600)}), True),
+        (opened(**{f"p{i}": YES for i in range(1200)}), False),
+        (opened(a={"type": "string", "pattern": "^a"}), False),
+        (opened(a={"type": "integer", "multipleOf": 3}), False),
+        ({"allOf": [opened(a=YES)]}, False),
+        (record(patternProperties={"^a": YES}), False),
+    ],
+)
+def test_what_takes_long_is_known_before(schema: dict[str, Any], is_light: bool) -> None:
+    assert (work(schema) <= LIGHT) == is_light

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import httpx
@@ -187,17 +186,20 @@ def test_an_image_that_does_not_end_is_a_wedged_engine_too(tmp_path: Path) -> No
 
 
 def test_in_development_a_wedged_engine_is_reported_only(tmp_path: Path) -> None:
-    toml = "[engine]\nstep_s = 0.1"
-    with running(project(tmp_path, toml=toml, hello=FUNCTIONS["hello"])) as node:
-        body = {"model": "beira-tiny", "max_tokens": 1, "messages": [{"role": "user", "content": "one two " * 1000}]}
-        codes: list[int] = []
-        ask = threading.Thread(target=lambda: codes.append(node.post("/v1/chat/completions", json=body).status_code))
-        ask.start()
-        until(lambda: "has been in one step for" in str(node.get("/_beira/ready").json()["reasons"]))
-        ask.join()
-        assert codes == [200]
-        until(lambda: "restart to have it back" in node.log)
-        assert node.get("/hello").text == "hello"
+    toml = "[engine]\nstep_s = 0.0001"  # any step counts as one that does not end
+    with running(project(tmp_path, toml=toml, **FUNCTIONS)) as node:
+        with node.client.stream("GET", "/endless") as answer:
+            parts = answer.iter_bytes()
+            until(lambda: "has been in one step for" in str(node.get("/_beira/ready").json()["reasons"]))
+            until(lambda: "restart to have it back" in node.log)
+            other = node.get("/ask")  # of the same engine, amid its steps
+            assert other.status_code == 200
+            assert other.json()["choices"][0]["message"]["content"]
+            assert next(parts)
+        until(lambda: node.get("/_beira/ready").status_code == 200)  # it sleeps: no step, no fault
+        assert node.log.count("restart to have it back") == 1
+        assert "giving up" not in node.log
+        assert node.stop() == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -12,15 +12,14 @@ import saying
 from chats import Call, Chat
 from lexicon import UNKNOWN
 from made import NO_WORK, made_up, sorts_of
-from skills import SKILLS, SKILLS_HELD_OUT, Skill
-from wordings import ENGLISH, PORTUGUESE
+from skills import SKILLS, SKILLS_HELD_OUT, Skill, code
+from wordings import ENGLISH, PORTUGUESE, blurred
 
+_FREE = (saying.word, saying.phrase, saying.city, code)
+"""Values that may be anything."""
 AND = {"en": " and ", "pt": " e "}
-MANNERS = {
-    "en": ("Hi! {}", "Hello. {}", "{} Thanks!", "{} Thank you.", "Hey, I have a request. {}", "Now this: {}", "OK. {}"),
-    "pt": ("Oi! {}", "Olá. {}", "{} Obrigado!", "{} Obrigada.", "Tenho um pedido. {}", "Agora isto: {}", "Certo. {}"),
-}
-"""What may stand around a request."""
+CLOSERS = {"en": (" Thanks!", " Thank you.", " Please!"), "pt": (" Obrigado!", " Obrigada.", " Por favor!")}
+"""What may stand behind a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +68,15 @@ def define(rng: random.Random, skill: Skill, held_out: bool) -> Made:
 
 def ask(rng: random.Random, made: Made, language: str, held_out: bool) -> tuple[str, Call]:
     values = [p.make(rng, held_out) for p in made.skill.parameters]
+    if not held_out:  # whether a number is quoted is said by the definition alone
+        values = [saying.digits(rng) if p.type == "string" and p.make in _FREE and rng.random() < 0.12 else v for v, p in zip(values, made.skill.parameters, strict=True)]
     rows = made.skill.english if language == "en" else made.skill.portuguese
     more: tuple[str, ...] = ()
     if not held_out and not made.skill.sorts:  # which a made-up one has, whatever its name
         more = (ENGLISH if language == "en" else PORTUGUESE)[made.skill.names[0]]
     wording = rows[-1] if held_out and rng.random() < 0.5 else rng.choice((*rows[:-1], *more))
+    if not held_out and rng.random() < 0.35:
+        wording = blurred(rng, wording, (*rows[:-1], *more), language)
     return wording.format(*values), Call(made.name, dict(zip(made.keys, values, strict=True)))
 
 
@@ -118,8 +121,9 @@ def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None
         calls = [call]
         if r > 0.72:
             asked, calls = _two(rng, made, tool, asked, call, chat.language, held_out)
-        if not held_out and rng.random() < 0.2:
-            asked = rng.choice(MANNERS[chat.language]).format(asked)
+        if not held_out and rng.random() < 0.3:
+            values = [str(v) for c in calls for v in c.arguments.values()]
+            asked = asked + rng.choice(CLOSERS[chat.language]) if rng.random() < 0.25 else saying.opened(rng, asked, chat.language, values)
         chat.ask(asked, sorts=sorts_of(tool.skill) if len(calls) == 1 else ())
         chat.call(calls, "parallel calls" if len(calls) > 1 else "call")
         if rng.random() < (0.5 if len(calls) == 1 else 0.25):

@@ -11,6 +11,7 @@ import calling
 import saying
 import seeing
 import skills
+import told
 from chats import Chat
 from lexicon import SYSTEMS, SYSTEMS_HELD_OUT, UNKNOWN
 from made import made_up
@@ -75,6 +76,11 @@ def seeing_chat(rng: random.Random, cells: Cells, held_out: bool = False) -> Cha
 def saying_chat(rng: random.Random, held_out: bool = False) -> Chat:
     chat = _chat(rng, held_out)
     saying.converse(rng, chat, rng.choice((1, 2, 3, 4, 5)), held_out)
+    if not held_out and rng.random() < 0.5:
+        for _ in range(rng.choice((1, 2, 3))):
+            asked, said, task = told.question(rng, chat.language)
+            chat.ask(asked)
+            chat.answer(said, task)
     if rng.random() < 0.25:  # what a tool would be for, without one
         skill = rng.choice(skills.SKILLS) if rng.random() < 0.6 else made_up(rng)
         asked, _ = calling.ask(rng, calling.define(rng, skill, held_out), chat.language, held_out)

@@ -9,9 +9,9 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from chats import Chat, parts
-from matching import note_request, note_tools, point_call, point_choice
+from matching import note_request, note_tools, note_words, point_call, point_choice
 from network import DECADES
-from pointing import Encoded, Pieces, point_list, point_shapes, point_verdict, point_words
+from pointing import Encoded, Pieces, point_list, point_shapes, point_told, point_verdict, point_words
 from runtime.engine.request import Image, Markup, Text
 from scenes import padded_cells
 from tokens import markup_ids
@@ -96,8 +96,13 @@ class Encoder:
             point_shapes(made, chat, task)
             point_list(made, chat)
             point_verdict(made, chat.language)
+        if task.startswith("told"):
+            point_told(made)
+            point_verdict(made, chat.language)
         if task in ("repeat", "spell", "needle", "no call"):
             point_words(made)
+        if task == "needle" and not chat.tools:
+            note_words(made, made.question)
         if task.endswith(("colour", "kind")):
             made.decide((text.rindex(" "), len(text) - 1), 4.0)
         if (digit := re.fullmatch(r'\{"count": (\d)\}', text)) and made.pictures:

@@ -7,124 +7,11 @@ are not.
 from __future__ import annotations
 
 import random
-import re
 
 import saying
+from meanings import NOUNS, VERBS
 from skills import SKILLS, Maker, Parameter, Skill, code, mail, number, time
 
-VERBS = tuple(
-    tuple(tuple(words.split(", ")) for words in line.split(": "))
-    for line in """get, fetch, give me, bring: obtenha, pegue, traga, me dê
-show, display: mostre, exiba
-open: abra
-close, shut: feche
-start, begin, launch: inicie, comece
-stop, halt, end: pare, termine
-check, verify, inspect: verifique, confira
-cancel, call off: cancele
-create, make, build: crie, faça, monte
-delete, remove, erase, get rid of: apague, remova, exclua
-update, refresh: atualize
-change, modify, edit: mude, altere, edite
-print: imprima
-share: compartilhe, partilhe
-read: leia
-write, write down: escreva, anote
-count: conte
-measure: meça
-plan, prepare: planeje, prepare
-pay, settle: pague
-book, reserve: reserve
-move, shift: mova, desloque
-list, enumerate: liste, enumere
-fix, repair, mend: conserte, repare
-clean, wash, tidy: limpe, lave
-copy, duplicate: copie, duplique
-draw, paint: desenhe, pinte
-save, store, keep: salve, guarde
-sell: venda
-buy, purchase, order: compre, adquira, peça
-test, try: teste, experimente
-watch, see: assista, veja
-visit, go to: visite
-invite: convide
-find, locate, look for, search for: encontre, localize, procure, busque
-send, mail, ship: envie, mande
-call, ring: ligue para, chame
-phone, dial: telefone para, disque
-track, trace, follow: rastreie, acompanhe, siga
-rent, hire, lease: alugue
-define, explain: defina, explique
-add, append, put: adicione, acrescente, ponha
-set, adjust: ajuste, defina como
-turn on, switch on, enable: ligue, ative
-turn off, switch off, disable: desligue, desative
-lock: tranque
-play: toque, reproduza
-record: grave, registre
-schedule, arrange: agende, marque
-convert, turn into: converta, transforme
-translate: traduza
-compare: compare
-rate, review: avalie
-report: relate, denuncie
-remind me of, remember: lembre-me de, lembre
-compute, calculate: calcule
-sort: ordene
-download: baixe
-upload: carregue
-feed: alimente
-cook, bake: cozinhe, asse
-deliver: entregue
-order a repair of, service: mande consertar
-block: bloqueie
-join, enter: entre em, participe de
-leave, quit: saia de, deixe
-assign, give: atribua, designe
-approve, accept: aprove, aceite
-reject, refuse: rejeite, recuse
-describe: descreva
-weigh: pese
-fill: encha, preencha
-empty: esvazie
-heat, warm: aqueça, esquente
-cool: esfrie, resfrie
-subscribe to: assine
-rename: renomeie
-merge, combine: junte, combine
-split: divida, separe
-scan: escaneie, digitalize""".splitlines()
-)
-"""Each in English, the usual word first, and in Portuguese."""
-NOUNS = tuple(
-    (english, article, portuguese)
-    for line in """package o pacote, parcel a encomenda, car o carro, bike a bicicleta, word a palavra, definition a definição, person a pessoa, friend o amigo,
-customer o cliente, teacher o professor, doctor o médico, number o número, letter a carta, page a página, book o livro, paper o papel, report o relatório,
-meeting a reunião, room a sala, house a casa, flat o apartamento, office o escritório, garage a garagem, kitchen a cozinha, garden o jardim, gate o portão,
-window a janela, lamp a lâmpada, fan o ventilador, heater o aquecedor, oven o forno, fridge a geladeira, camera a câmera, printer a impressora,
-phone o telefone, computer o computador, screen a tela, battery a bateria, engine o motor, robot o robô, drone o drone, bus o ônibus, train o trem,
-plane o avião, boat o barco, taxi o táxi, trip a viagem, route a rota, map o mapa, road a estrada, bridge a ponte, station a estação, airport o aeroporto,
-hotel o hotel, restaurant o restaurante, table a mesa, chair a cadeira, bed a cama, dish o prato, coffee o café, cake o bolo, bread o pão, milk o leite,
-meal a refeição, drink a bebida, shop a loja, market o mercado, bank o banco, account a conta, bill a fatura, invoice a nota fiscal, price o preço,
-payment o pagamento, ticket o bilhete, order o pedido, product o produto, coupon o cupom, gift o presente, box a caixa, key a chave, card o cartão,
-photo a foto, picture a imagem, video o vídeo, song a canção, album o álbum, movie o filme, game o jogo, team o time, player o jogador, match a partida,
-file o arquivo, folder a pasta, document o documento, message a mensagem, note a nota, task a tarefa, list a lista, project o projeto, event o evento,
-calendar o calendário, alarm o alarme, appointment a consulta, job o emprego, class a aula, school a escola, student o aluno, exam a prova, lesson a lição,
-question a pergunta, answer a resposta, story a história, poem o poema, joke a piada, news a notícia, article o artigo, recipe a receita, form o formulário,
-password a senha, user o usuário, profile o perfil, server o servidor, database o banco de dados, backup a cópia, log o registro, error o erro, test o teste,
-website o site, link o endereço, network a rede, signal o sinal, sensor o sensor, temperature a temperatura, weather o clima, rain a chuva, wind o vento,
-tree a árvore, plant a planta, flower a flor, dog o cachorro, cat o gato, horse o cavalo, bird o pássaro, fish o peixe, patient o paciente, medicine o remédio,
-hospital o hospital, insurance o seguro, contract o contrato, passport o passaporte, visa o visto, address o endereço de casa, city a cidade, country o país,
-shirt a camisa, shoe o sapato, dress o vestido, watch o relógio, ring o anel, bag a bolsa, suitcase a mala, umbrella o guarda-chuva,
-door a porta, wall a parede""".replace("\n", " ").split(", ")
-    for english, article, portuguese in [line.split(" ", 2)]
-)
-"""English; Portuguese with its article."""
-WORD = r"[^\W\d_]{3,}"
-EMPTY = frozenset(
-    "the for and you with from that this what who how its all are was can get out off por para com uma que qual como onde está de me do da das dos".split()
-)
-"""Words that say nothing of what is asked for."""
 NO_WORK = len(SKILLS) + len(VERBS) + len(NOUNS)
 """The sort of what no tool would be for."""
 SORTS = NO_WORK + 1
@@ -215,18 +102,3 @@ def _rows(rng: random.Random, language: str, verbs: tuple[str, ...], noun: str, 
         row = row.replace("{a}", article).replace("{um}", {"o": "um", "a": "uma"}[article])
         made.append(row[0].upper() + row[1:])
     return (*made, made[0])
-
-
-def meanings() -> dict[str, frozenset[str]]:
-    """Of every word of VERBS and NOUNS, in either language, the English ones that say the same, itself among them."""
-    found: dict[str, set[str]] = {}
-    for english, portuguese in (*VERBS, *(((e,), (p,)) for e, _, p in NOUNS)):
-        told = {w for words in english for w in content(words)}
-        for word in (w for words in (*english, *portuguese) for w in content(words)):
-            found.setdefault(word, set()).update(told)
-    return {word: frozenset(same) for word, same in found.items()}
-
-
-def content(text: str) -> list[str]:
-    """Its words in lower case, but for short and empty ones."""
-    return [w.lower() for w in re.findall(WORD, text) if w.lower() not in EMPTY]

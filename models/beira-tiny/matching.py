@@ -12,8 +12,9 @@ import re
 from typing import Any
 
 from chats import Chat, Turn
-from made import EMPTY, WORD, is_told, meanings
-from pointing import LOOKING, MATCHING, MOST_SLOTS, MOST_TOOLS, RECOGNISING, Encoded, Span, places, traced
+from made import is_told
+from meanings import EMPTY, ROW_OF, WORD, meanings
+from pointing import LOOKING, MATCHING, MOST_SLOTS, MOST_TOOLS, RECOGNISING, Encoded, Said, Span, places, traced
 
 MEANINGS = meanings()
 
@@ -52,12 +53,23 @@ def note_tools(made: Encoded, chat: Chat) -> None:
         made.note("tool", places(pieces, line), _which(made, name))
         for sort in sorts:
             made.note("sort", _definition(made, name)[-1:], sort)
+        defined = _definition(made, name)
+        note_words(made, (text, [(place, span) for place, span in pieces if defined[0] <= place <= defined[-1]]))
+
+
+def note_words(made: Encoded, said: Said) -> None:
+    """What a text's known words mean, by their row: the same in either language."""
+    text, pieces = said
+    for word in re.finditer(WORD, text):
+        if (row := ROW_OF.get(word.group().lower())) is not None:
+            made.note("meaning", places(pieces, word.span())[-1:], row)
 
 
 def note_request(made: Encoded, chat: Chat, asked: Turn, turn: Turn) -> None:
     """What kinds of work the question that was added last asks for; where its words, or those that mean the same, stand in names
     and descriptions; and which of its tokens are which argument of the calls that answer it."""
     text, pieces = made.question
+    note_words(made, made.question)
     for sort in asked.sorts:
         if is_told(sort, text):
             made.note("sort", (pieces[-1][0], len(made.ids) - 1), sort)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from made import SORTS
+from meanings import ROWS
 from pointing import MOST_LETTERS, MOST_SHAPES, MOST_SLOTS, MOST_TOOLS, RECOGNISING
 
 PATCH, MERGE, WINDOW = 14, 2, 4
@@ -27,7 +28,7 @@ show, and (the last) of the answers'.
 In the latter ones heads are also shown where to look: in one at the words that a question shares with the tools, in the
 others at what answers follow from, the second time with what the first one found."""
 ASKED_LAYERS = {
-    "sort": TOLD_LAYER, "tool": TOLD_LAYER, "whose": WORDS_LAYER, "turn": WORDS_LAYER, "slot": WORDS_LAYER,
+    "meaning": TOLD_LAYER, "sort": TOLD_LAYER, "tool": TOLD_LAYER, "whose": WORDS_LAYER, "turn": WORDS_LAYER, "slot": WORDS_LAYER,
     "called": POINTED_LAYERS[0], "measured": POINTED_LAYERS[-1], "side": POINTED_LAYERS[-1],
 }  # fmt: skip
 """Where those aids are asked that tell classes apart."""
@@ -195,8 +196,9 @@ class Network(nn.Module):
         self.embed = nn.Embedding(s.vocabulary, s.hidden)
         self.blocks = nn.ModuleList(TextBlock(s) for _ in range(s.layers))
         self.norm = nn.Parameter(torch.ones(s.hidden))
-        asked = {"told": SEEN, "placed": PLACED, "measured": DECADES, "side": SIDES, "boxed": 4, "told waves": WAVES, "kept waves": WAVES, "boxed waves": WAVES, "sort": SORTS}
-        asked |= {"told ranks": MOST_SHAPES, "lettered": MOST_LETTERS, "turn": MOST_LETTERS, "tool": MOST_TOOLS, "whose": MOST_TOOLS, "called": MOST_TOOLS, "slot": 1 + 2 * MOST_SLOTS}
+        asked = {"told": SEEN, "placed": PLACED, "measured": DECADES, "side": SIDES, "boxed": 4, "told waves": WAVES, "kept waves": WAVES, "boxed waves": WAVES}
+        asked |= {"sort": SORTS, "meaning": ROWS, "told ranks": MOST_SHAPES, "lettered": MOST_LETTERS, "turn": MOST_LETTERS}
+        asked |= {"tool": MOST_TOOLS, "whose": MOST_TOOLS, "called": MOST_TOOLS, "slot": 1 + 2 * MOST_SLOTS}
         asked |= {f"own {i}": 2 * MOST_CELLS for i in OWN_LAYERS}
         heads = {name: nn.Linear(s.hidden, n) for name, n in asked.items()}
         seen = {name: nn.Linear(4 * s.vision_hidden, n) for name, n in {"seen": SEEN, "seen waves": WAVES, "seen ranks": MOST_SHAPES}.items()}

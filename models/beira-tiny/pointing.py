@@ -210,6 +210,15 @@ def point_words(made: Encoded) -> None:
         traced(made, (0, len(text)), asked, at)
 
 
+def point_told(made: Encoded) -> None:
+    """Where what the last answer says before its verdict stands in the question, as far as it is the same."""
+    text, asked = made.texts[-1][0].split(";")[0], made.question
+    for start in (text.find(" ", 2) + 1, text.find(" ") + 1, 0):  # behind `I see`, behind `Vejo`, all of it
+        if (at := asked[0].find(text[start:])) >= 0:
+            traced(made, (start, len(text)), asked, at)
+            return
+
+
 def traced(made: Encoded, span: Span, source: Said, at: int) -> None:
     """Note for every token of the last text's `span` where its letters stand in `source`, from `at` on (0: nowhere)."""
     for place, (a, b) in made.texts[-1][1]:

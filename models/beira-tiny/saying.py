@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import string
+from collections.abc import Iterable
 
 from chats import Chat
 from lexicon import (
@@ -22,6 +23,7 @@ from lexicon import (
     WORDS,
     WORDS_HELD_OUT,
 )  # fmt: skip
+from meanings import any_word
 
 Question = tuple[str, str, str]
 
@@ -107,8 +109,17 @@ def code(rng: random.Random) -> str:
     return "".join(rng.choice(letters + string.digits) for _ in range(rng.randint(3, 7)))
 
 
+def digits(rng: random.Random) -> str:
+    """What looks like a number and is a text."""
+    return "".join(rng.choice(string.digits) for _ in range(rng.randint(1, 6)))
+
+
 def phrase(rng: random.Random, held_out: bool) -> str:
-    return " ".join(word(rng, held_out) for _ in range(rng.randint(1, 5)))
+    """Some words; in training the same one comes again more often than by chance, as copying goes astray there."""
+    words: list[str] = []
+    for _ in range(rng.randint(1, 5)):
+        words.append(rng.choice(words) if words and not held_out and rng.random() < 0.12 else word(rng, held_out))
+    return " ".join(words)
 
 
 def wording(rng: random.Random, rows: dict[str, tuple[str, ...]], language: str, held_out: bool) -> str:
@@ -175,16 +186,34 @@ def recall(rng: random.Random, language: str, held_out: bool, n_words: int | Non
 
 
 def sentence_of(rng: random.Random, held_out: bool) -> str:
-    """A sentence of filler."""
-    return " ".join(word(rng, held_out) for _ in range(rng.randint(4, 8))).capitalize() + "."
+    """A sentence of filler; in training most of it are words whose meaning the aids ask for."""
+    words = [any_word(rng) if not held_out and rng.random() < 0.6 else word(rng, held_out) for _ in range(rng.randint(4, 8))]
+    return " ".join(words).capitalize() + "."
 
 
 TASKS = ((greet, 0.5), (capital, 1), (capitals, 0.25), (add, 1.3), (repeat, 2), (spell, 2), (unknown, 1.6), (recall, 0.9))
 
 
+OPENERS = {
+    "en": ("Hi! ", "Hello. ", "Hey, I have a request. ", "Now this: ", "OK. ", "OK, ", "Now ", "And now ", "Then ", "Hi, ", "Well, ", "Next, "),
+    "pt": ("Oi! ", "Olá. ", "Tenho um pedido. ", "Agora isto: ", "Certo. ", "Certo, ", "Agora ", "E agora ", "Então ", "Oi, ", "Bem, ", "Depois "),
+}
+"""What may stand before a request, which goes on in lower case behind a comma or a word."""
+
+
+def opened(rng: random.Random, asked: str, language: str, kept: Iterable[str] = ()) -> str:
+    """`asked` with something before it; its first word keeps its case if it is `I` or one of `kept`."""
+    opener, first = rng.choice(OPENERS[language]), asked.split(maxsplit=1)[0]
+    goes_on = opener[-2] not in "!.:" and first != "I" and not first[1:2].isupper() and not any(first in value for value in kept)
+    return opener + (asked[0].lower() + asked[1:] if goes_on else asked)
+
+
 def question(rng: random.Random, language: str, held_out: bool) -> Question:
     task = rng.choices([t for t, _ in TASKS], [w for _, w in TASKS])[0]
-    return task(rng, language, held_out)
+    asked, said, name = task(rng, language, held_out)
+    if not held_out and name in ("repeat", "spell", "sum", "capital") and rng.random() < 0.2:
+        asked = opened(rng, asked, language)
+    return asked, said, name
 
 
 def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None:

@@ -3,6 +3,12 @@ much else was."""
 
 from __future__ import annotations
 
+import random
+import re
+from collections import Counter
+
+from meanings import ROW_OF, content
+
 
 def _rows(text: str) -> dict[str, tuple[str, ...]]:
     """By a skill's first name; a line that begins with a bar goes on with the one before."""
@@ -160,3 +166,37 @@ run_query: Mostre as linhas da tabela {0}.|Leia a tabela {0}.|O que tem a tabela
 charge_car: Carregue o carro a {0} por cento.|Quero o carro em {0} por cento.|Ponha {0} por cento no carro.|Preciso de {0} por cento no carro.
 |A bateria do carro precisa de {0} por cento.|Deixe o carro com {0} por cento.
 """)
+
+
+def _fillers(rows: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Words that requests have without saying by them what is asked for."""
+    told: Counter[str] = Counter()
+    for ways in rows.values():
+        told.update({w.lower() for way in ways for w in re.findall(r"\w+", way) if not w.isdigit()})
+    return tuple(sorted(w for w, n in told.items() if n > 2 and w not in ROW_OF))
+
+
+FILLERS = {"en": _fillers(ENGLISH), "pt": _fillers(PORTUGUESE)}
+
+
+def blurred(rng: random.Random, wording: str, ways: tuple[str, ...], language: str) -> str:
+    """A wording some of whose words are left out or are others: all but those that tell what is asked for, as they are in the
+    dictionary or in several of the `ways` to ask it, and those beside a value. What has no such words stays as it is."""
+    common = Counter(w for way in ways for w in set(content(way)))
+    words = wording.split()
+    telling = [any(w in ROW_OF or common[w] > 2 for w in content(word)) for word in words]
+    if not any(telling):
+        return wording
+    is_value = [False, *("{" in word for word in words), False]
+    made = []
+    for i, (word, is_telling) in enumerate(zip(words, telling, strict=True)):
+        end = word[-1] if word[-1] in ".?!,:" else ""
+        r = 1.0 if is_telling or any(is_value[i : i + 3]) else rng.random()
+        if r < 0.3:
+            made.append(rng.choice(FILLERS[language]) + end)
+        elif r < 0.5 and not end:
+            continue
+        else:
+            made.append(word)
+    text = " ".join(made)
+    return text[0].upper() + text[1:]

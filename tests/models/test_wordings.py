@@ -1,0 +1,126 @@
+"""Requests whose words vary: what must stay, whatever is left out or stands around; and questions in words alone."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+
+from tests.models.conftest import RECIPE
+
+if not (RECIPE / "told.py").is_file():
+    pytest.skip("the recipe is not in this copy of the project", allow_module_level=True)
+
+import calling
+import data
+import meanings
+import saying
+import seeing
+import skills
+import told
+import wordings
+
+NUMBERS = ("none nenhum nenhuma", "one um uma", "two dois duas", "three três", "four quatro")
+
+
+def test_a_blurred_wording_keeps_its_values_and_what_tells_what_is_asked_for() -> None:
+    rng, changed = random.Random(1), 0
+    for skill in skills.SKILLS:
+        for language, rows in (("en", wordings.ENGLISH), ("pt", wordings.PORTUGUESE)):
+            ways = rows[skill.names[0]]
+            for way in ways:
+                text = wordings.blurred(rng, way, ways, language)
+                changed += text != way
+                assert re.findall(r"\{\d\}", text) == re.findall(r"\{\d\}", way)
+                kept = {w for w in meanings.content(way) if w in meanings.ROW_OF}
+                assert kept <= set(meanings.content(text)), (way, text)
+    assert changed > 100
+
+
+def test_a_wording_without_telling_words_stays_as_it_is() -> None:
+    way = "I would like {0} {1}."
+    assert wordings.blurred(random.Random(1), way, (way,), "en") == way
+
+
+@pytest.mark.parametrize(
+    ("english", "portuguese"),
+    [
+        ("track", "rastreie"),
+        ("package", "pacote"),
+        ("car", "carro"),
+        ("rent", "alugue"),
+        ("word", "palavra"),
+        ("phone", "telefone"),
+    ],
+)
+def test_words_that_mean_the_same_share_a_row(english: str, portuguese: str) -> None:
+    assert meanings.ROW_OF[english] == meanings.ROW_OF[portuguese]
+
+
+def test_what_is_told_in_words_is_counted_and_compared_truly() -> None:
+    seen = set()
+    for i in range(300):
+        language = ("en", "pt")[i % 2]
+        asked, said, task = told.question(random.Random(i), language)
+        begun, verdict = said.rstrip(".").split("; ")
+        what, truth = verdict.split(": ")
+        seen.add(task.split()[1])
+        if "relation" in task:
+            assert begun + "." in asked
+            continue
+        listed = begun.split(" ", 2 if language == "en" else 1)[-1]
+        assert listed in asked
+        items = re.split(", | and | e ", listed)
+        assert len(set(items)) == len(items)
+        if "count" in task:
+            n = len(items) if what in ("shapes", "formas") else sum(what[:4] in item for item in items)
+            assert truth in NUMBERS[n].split(), (asked, said)
+        else:
+            assert truth == (seeing.YES if what in items else seeing.NO)[language]
+    assert seen == {"count", "yes/no", "relation"}
+
+
+def test_what_stands_before_a_request_leaves_values_as_they_are() -> None:
+    rng = random.Random(1)
+    for _ in range(50):
+        far = "Bergen fica longe de Faro?"
+        assert saying.opened(rng, far, "pt", ["Bergen", "Faro"]).endswith(far)
+        assert saying.opened(rng, "I want tea.", "en").endswith("I want tea.")
+    assert any(saying.opened(rng, "Soletre rio", "pt").endswith(" soletre rio") for _ in range(50))
+
+
+def test_no_wording_held_out_comes_of_what_stands_before_a_request() -> None:
+    rows = [ways[-1] for table in (saying.SPELL, saying.REPEAT) for ways in table.values()]
+    held = [re.compile(re.escape(row).replace(r"\{t\}", r"\S+"), re.IGNORECASE) for row in rows]
+    for i in range(4000):
+        asked, _, task = saying.question(random.Random(i), ("en", "pt")[i % 2], False)
+        assert task not in ("spell", "repeat") or not any(one.fullmatch(asked) for one in held), asked
+
+
+def test_a_number_is_quoted_where_the_definition_asks_for_a_string() -> None:
+    found = 0
+    for i in range(300):
+        chat = data.calling_chat(random.Random(i))
+        functions = [t["function"] for t in chat.tools]
+        types = {f["name"]: {k: v["type"] for k, v in f["parameters"]["properties"].items()} for f in functions}
+        for call in (c for turn in chat.turns for c in turn.calls):
+            for key, value in call.arguments.items():
+                assert isinstance(value, str) == (types[call.name][key] == "string"), call
+                found += isinstance(value, str) and value.isdigit()
+    assert found > 20
+
+
+def test_held_out_requests_are_neither_blurred_nor_opened() -> None:
+    every_skill = (*skills.SKILLS, *skills.SKILLS_HELD_OUT)
+    ways = [row for s in every_skill for rows in (s.english, s.portuguese) for row in rows]
+    every = re.compile("|".join(re.sub(r"\\\{\d\\\}", ".+", re.escape(way)) for way in ways))
+    asked = 0
+    for i in range(60):
+        chat = calling.Chat(language=("en", "pt")[i % 2])
+        calling.converse(random.Random(i), chat, 3, True)
+        for before, turn in zip(chat.turns, chat.turns[1:], strict=False):
+            if turn.task == "call" and before.role == "user":
+                asked += 1
+                assert every.fullmatch(before.text), before.text
+    assert asked > 30

@@ -75,7 +75,7 @@ def ask(rng: random.Random, made: Made, language: str, held_out: bool) -> tuple[
     if not held_out and not made.skill.sorts:  # which a made-up one has, whatever its name
         more = (ENGLISH if language == "en" else PORTUGUESE)[made.skill.names[0]]
     wording = rows[-1] if held_out and rng.random() < 0.5 else rng.choice((*rows[:-1], *more))
-    if not held_out and rng.random() < 0.35:
+    if not held_out and rng.random() < 0.55:
         wording = blurred(rng, wording, (*rows[:-1], *more), language)
     return wording.format(*values), Call(made.name, dict(zip(made.keys, values, strict=True)))
 

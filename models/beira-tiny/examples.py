@@ -98,7 +98,7 @@ def _make(rng: random.Random, task: str, chat: Chat, held_out: bool) -> int | No
 
 
 def score(example: Example, message: dict[str, Any]) -> float:
-    """1 or 0; for grounding the intersection over union."""
+    """1 or 0; for grounding the intersection over union. Of what is read, that counts, and not in which sentence it is told."""
     wanted, said = example.wanted, message.get("content") or ""
     calls = [(c["function"]["name"], _json(c["function"]["arguments"])) for c in message.get("tool_calls") or ()]
     if calls or wanted.calls:
@@ -107,7 +107,14 @@ def score(example: Example, message: dict[str, Any]) -> float:
         return _overlap(_json(said), json.loads(wanted.text))
     if example.task == "json":
         return float(_json(said) == json.loads(wanted.text))
+    if _last(wanted.text) in {s.text for s in example.chat.scenes}:
+        return float(_last(said) == _last(wanted.text))
     return float(_items(said) == _items(wanted.text))
+
+
+def _last(text: str) -> str:
+    """A sentence's last word."""
+    return text.rstrip(".").rsplit(" ", 1)[-1]
 
 
 def _items(text: str) -> list[str]:

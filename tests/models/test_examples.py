@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from runtime.ai.media import decode, fit_of
@@ -164,3 +165,21 @@ def test_the_right_answer_is_judged_right_and_another_wrong(task: str, language:
     right = {"content": one.wanted.text or None, "tool_calls": calls}
     assert examples.score(one, right) == pytest.approx(1.0)
     assert examples.score(one, {"content": "Something else.", "tool_calls": []}) == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "score"),
+    [
+        ("The word is LAKE.", 1),
+        ("The image shows the word LAKE.", 1),
+        ("The word is LARE.", 0),
+        ("The word is LAKES.", 0),
+        ("I don't know.", 0),
+    ],
+)
+def test_of_what_is_read_the_sentence_is_free(said: str, score: float) -> None:
+    scene = scenes.Scene(PIL.Image.new("RGB", (56, 56)), (), "LAKE", ((0, 0, 9, 9),) * 4)
+    chat = Chat()
+    chat.ask(scene, "What text is in the image?")
+    chat.answer("The image says LAKE.", "read")
+    assert examples.score(examples.Example("read", chat, 1), {"content": said}) == score

@@ -154,13 +154,16 @@ def _add_tokenizer(w: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
 
 
 def _finish(w: gguf.GGUFWriter, tensors: Tensors, quant: str) -> None:
-    """Matrices are quantised; norms, biases and the patch convolution stay whole."""
+    """Matrices are quantised; norms, biases and the patch convolution stay whole. A matrix of the tower's feed-forward is
+    halved alone: with all of them, and what they multiply, in 8 bits one embedding of a picture's turned by 6 degrees."""
     kind = gguf.GGMLQuantizationType.Q8_0 if quant == "q8_0" else gguf.GGMLQuantizationType.F32
     w.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0 if quant == "q8_0" else gguf.LlamaFileType.ALL_F32)
     w.add_quantization_version(gguf.GGML_QUANT_VERSION)
     for name, value in tensors.items():
         value = np.ascontiguousarray(value, np.float32)
-        if quant == "q8_0" and value.ndim == 2:
+        if quant == "q8_0" and value.ndim == 2 and name.startswith("v.blk.") and ".ffn_up" in name:
+            w.add_tensor(name, value.astype(np.float16))
+        elif quant == "q8_0" and value.ndim == 2:
             w.add_tensor(name, gguf.quants.quantize(value, kind), raw_dtype=kind)
         else:
             w.add_tensor(name, value)

@@ -40,9 +40,10 @@ MIXES: tuple[Mapping[str, str], ...] = (
     {"ffn": "Q8_0", "attn": "Q8_0", "mm": "Q8_0"},
     {},
 )
-"""What the feed-forward's, the attention's and the merger's matrices become: the coarsest first; with the last one they stay as
-they are. Which is fast depends on the CPU: with AVX-512 VNNI llama.cpp has tiles for k-quants, whatever their bits, none
-for Q8_0: a picture of 448 x 448 at the 3b shape takes 4.2 to 4.7 s of one core there, and 10.6 s where all are Q8_0."""
+"""What the feed-forward's, the attention's and the merger's matrices become: the coarsest first; with the last one they
+stay as they are. Which is fast depends on the CPU: with AVX-512 VNNI llama.cpp has tiles for k-quants, whatever their
+bits, none for Q8_0: a picture of 448 x 448 at the 3b shape takes 4.2 to 4.7 s of one core there, and 10.6 s where all
+are Q8_0."""
 FINER = {"Q4_K": "Q8_0", "Q5_K": "Q8_0", "Q6_K": "Q8_0", "Q8_0": "F16"}
 """What a type gives way to where a row is no multiple of its block."""
 _DIGEST, _SIZE, _TIME = "beira.source.sha256", "beira.source.size", "beira.source.mtime_ns"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,8 @@ from runtime.ai.template import CALL, END_CALL
 from runtime.engine.request import Part, Prompt, Text, TokenMask
 from runtime.engine.sequence import TokenisedPrompt
 from runtime.errors import EngineError, InvalidRequest
+
+log = logging.getLogger(__name__)
 
 MakeMask = Callable[[], TokenMask]
 _ANY_OBJECT: Json = {"type": "object"}
@@ -137,7 +140,8 @@ class Mask:
 
 
 class CallMask:
-    """Text is free, a call in it is what the grammar of one call allows."""
+    """Text is free, a call in it is what the grammar of one call allows. Nobody has insisted on that: where the grammar
+    fails on the way, the rest of the call is free, too."""
 
     def __init__(self, call: LLMatcher, opening: int, closing: int) -> None:
         """`call` is copied where one begins, with token `opening`; it ends with `closing`."""
@@ -150,15 +154,27 @@ class CallMask:
 
     def fill(self, bits: memoryview) -> None:
         assert self._begun is not None
-        self._begun.fill(bits)
+        try:
+            self._begun.fill(bits)
+        except EngineError as e:
+            self._give_up(e)
+            bits[:] = b"\xff" * len(bits)
 
     def accept(self, token: int) -> None:
         if self._begun is None and token == self._opening:
             self._begun = Mask(self._call.deep_copy())
-        if self._begun is not None:
+        if self._begun is None:
+            return
+        try:
             self._begun.accept(token)
-            if token == self._closing:
-                self._begun = None
+        except EngineError as e:
+            self._give_up(e)
+        if token == self._closing:
+            self._begun = None
+
+    def _give_up(self, error: EngineError) -> None:
+        log.warning("a call is not held to its tool's definition: %s", error)
+        self._begun = None
 
 
 class _Tokenizer:

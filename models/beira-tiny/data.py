@@ -63,8 +63,9 @@ def seeing_chat(rng: random.Random, cells: Cells, held_out: bool = False) -> Cha
         saying.converse(rng, chat, 1, held_out)
     first = seeing.describe if seen.text is None and rng.random() < 0.2 else None
     seeing.ask_about(rng, chat, seen, seeing.question(rng, seen, chat.language, held_out, first))
-    for i in range(rng.choice((1, 2, 3, 4)) if seen.text is None else rng.choice((0, 1))):
-        if rng.random() < 0.15:
+    is_read = seen.text is not None
+    for i in range(rng.choice((0, 1, 2, 3) if is_read else (1, 2, 3, 4))):
+        if rng.random() < (0.5 if is_read else 0.25):  # words that are said later are not what is read
             saying.converse(rng, chat, 1, held_out)
         else:
             asked, said, task = seeing.question(rng, seen, chat.language, held_out)

@@ -14,7 +14,7 @@ from typing import Any
 from chats import Chat, Turn
 from made import is_told
 from meanings import EMPTY, ROW_OF, WORD, meanings
-from pointing import LOOKING, MATCHING, MOST_SLOTS, MOST_TOOLS, RECOGNISING, Encoded, Said, Span, places, traced
+from pointing import COPYING, LOOKING, MATCHING, MEASURING, MOST_SLOTS, MOST_TOOLS, RECOGNISING, Encoded, Said, Span, places, traced
 
 MEANINGS = meanings()
 CALLED, NOT_CALLED = 5.0, 2.0
@@ -156,12 +156,27 @@ def point_call(made: Encoded) -> None:
         at = text.find(_written(value), span[1])
         found = _found(value, asked[0])
         if at >= 0 and len(found) == 1:
-            traced(made, (at, at + len(_written(value))), asked, found[0][0])
+            value_span = at, at + len(_written(value))
+            traced(made, value_span, asked, found[0][0])
+            _point_beyond(made, value_span, asked, found[0][0])
         at = max(at, span[1])
     for span in spans:
         made.point(span, MATCHING, definition)
         made.note("called", made.before(span), which)
         _point_words_of(made, made.before(span), which)
+
+
+def _point_beyond(made: Encoded, span: Span, source: Said, at: int) -> None:
+    """While what stands in `source` from `at` on is copied, another head looks at the token behind the next one, and both do
+    where the copy ends: whether ` e` goes on as a word, or joins two requests, is not told by itself."""
+    pieces, ends = source[1], [place for place, (a, _) in made.texts[-1][1] if a < span[1]]
+    for place, (a, b) in made.texts[-1][1]:
+        if span[0] <= a < span[1]:
+            made.pointed += [(place - 1, MEASURING, [after]) for after, (start, _) in pieces if start >= min(b, span[1]) + at - span[0]][:1]
+    behind = [place for place, (start, _) in pieces if start >= at + span[1] - span[0]][:2]
+    made.pointed += [(ends[-1], head, [place]) for head, place in zip((COPYING, MEASURING), behind, strict=False)]
+    if behind and source[0][at + span[1] - span[0] :].startswith((" e ", " and ")):
+        made.decide((span[1], span[1] + 1), 3.0)
 
 
 def _quoted(text: str, word: str, start: int) -> Span:

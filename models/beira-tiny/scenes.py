@@ -37,6 +37,7 @@ _FONT_DIRS = (Path("/usr/share/fonts/truetype/dejavu"), Path("/usr/share/fonts/d
 _FONTS = (
     "DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSansMono", "DejaVuSansCondensed",
     "DejaVuSansMono-Bold", "DejaVuSansCondensed-Bold", "DejaVuSerifCondensed",
+    "DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique", "DejaVuSerif-Italic", "DejaVuSerifCondensed-Italic", "DejaVuSans-BoldOblique",
 )  # fmt: skip
 _FONTS_HELD_OUT = ("DejaVuSans-Oblique", "DejaVuSerifCondensed-Bold")
 

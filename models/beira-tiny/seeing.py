@@ -51,13 +51,14 @@ KIND_OF = {
 COUNT_ALL = {
     "en": ("How many shapes are there?", "How many shapes are in the image?", "Count the shapes.", "Count all shapes.", "How many shapes can you see?",
            "How many shapes does the image show?", "How many shapes do you see?"),
-    "pt": ("Quantas formas há?", "Quantas formas há na imagem?", "Conte as formas.", "Quantas formas a imagem mostra?", "Quantas formas existem?", "Quantas formas você vê?"),
+    "pt": ("Quantas formas há?", "Quantas formas há na imagem?", "Conte as formas.", "Quantas formas a imagem mostra?", "Quantas formas existem?",
+           "Diga quantas formas há.", "Quantas formas você pode ver?", "Quantas formas tem a imagem?", "Quantas formas você vê?"),
 }
 COUNT_SOME = {
     "en": ("How many {some} are there?", "How many {some} are in the image?", "Count the {some}.", "Count all {some}.", "How many {some} can you see?",
            "How many {some} does the image show?", "How many {some} do you see?"),
     "pt": ("Quant{os} {some} há?", "Quant{os} {some} há na imagem?", "Conte {os2} {some}.", "Quant{os} {some} a imagem mostra?", "Quant{os} {some} existem?",
-           "Quant{os} {some} você vê?"),
+           "Diga quant{os} {some} há.", "Quant{os} {some} você pode ver?", "Quant{os} {some} tem a imagem?", "Quant{os} {some} você vê?"),
 }
 IS_THERE = {
     "en": ("Is there {a}?", "Is there {a} in the image?", "Do you see {a}?", "Can you see {a}?", "Do you see {a} in the image?",

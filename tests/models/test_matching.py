@@ -21,13 +21,13 @@ from calling import usual
 from chats import Call, Chat, Turn, parts
 from made import NO_WORK, SORTS, is_told, made_up, sorts_of
 from matching import note_request, note_tools, point_call, point_choice
-from pointing import COPYING, LOOKING, MATCHING, RECOGNISING, Encoded
+from pointing import COPYING, LOOKING, MATCHING, MEASURING, RECOGNISING, Encoded
 from skills import SKILLS
 from wordings import FILLERS
 
 
 def test_what_a_call_copies_points_to_the_same_characters() -> None:
-    copied = 0
+    copied = ended = 0
     for i in range(40):
         chat = data.calling_chat(random.Random(i))
         made = Encoded()
@@ -36,6 +36,7 @@ def test_what_a_call_copies_points_to_the_same_characters() -> None:
                 made.add(part.text, [(ord(c), (k, k + 1)) for k, c in enumerate(part.text)], 0.0)
                 if part.text.startswith('\n{"name": "') and "arguments" in part.text and part.text.endswith("}\n"):
                     point_call(made)
+        copying = {place: source[0] for place, head, source in made.pointed if head == COPYING}
         for place, head, source in made.pointed:
             if head == MATCHING:
                 assert "".join(chr(made.ids[s]) for s in source).startswith('"name": "')
@@ -44,10 +45,35 @@ def test_what_a_call_copies_points_to_the_same_characters() -> None:
             if head == RECOGNISING:
                 assert [made.ids[place]] == [made.ids[s] for s in source]
                 continue
+            if head == MEASURING:  # at what stands behind what is copied next
+                assert source == [copying[place] + 1]
+                continue
             assert head == COPYING
-            assert [made.ids[place + 1]] == [made.ids[s] for s in source]
-            copied += 1
+            if made.ids[place + 1] == made.ids[source[0]]:
+                copied += 1
+            else:  # where the copy ends, at what would come next
+                assert source == [copying[place - 1] + 1]
+                assert chr(made.ids[place + 1]) in '",}'
+                ended += 1
     assert copied > 500
+    assert ended > 50
+
+
+@pytest.mark.parametrize(("joint", "factors"), [("e", [3.0, 1.0]), ("or", [1.0, 1.0])])
+def test_where_a_copy_ends_before_what_joins_two_requests_counts_for_more(joint: str, factors: list[float]) -> None:
+    asked = f"Note a tea {joint} b cup."
+    text = '\n{"name": "note", "arguments": {"what": "a tea"}}\n'
+    tools = '{"name": "note", "description": "A note", "parameters": {"properties": {"what": {"type": "string"}}}}\n'
+    made = Encoded()
+    for said in ("system\n" + tools, "user\n" + asked, text):
+        made.add(said, [(ord(c), (k, k + 1)) for k, c in enumerate(said)], 1.0)
+    point_call(made)
+    start = len(made.ids) - len(text)
+    ends = [start + text.index('"}}') + k for k in range(2)]
+    assert [made.factors.get(place, 1.0) for place in ends] == factors
+    asked_from = len("system\n" + tools)
+    ending = [source for place, _, source in made.pointed if place == ends[0] - 1 and asked_from <= source[0] < start]
+    assert ["".join(chr(made.ids[s]) for s in source) for source in ending] == [" ", joint[0]]
 
 
 def test_the_choice_of_a_tool_points_to_its_definition_and_none_to_the_beginning() -> None:

@@ -328,14 +328,19 @@ def test_a_call_that_the_model_chooses_to_make_keeps_the_tools_definition() -> N
         "required": ["location", "unit", "days"],
     }
 
+    async def calls(ask: Ask, **more: Any) -> int:
+        made = (await ask({**TOOLS, "tools": weather(units)}, **{"max_tokens": 100, **more}))["choices"][0]["message"]
+        for call in made["tool_calls"]:
+            arguments = json.loads(call["function"]["arguments"])
+            jsonschema_rs.validate(units, arguments)
+            assert list(arguments) == ["location", "unit", "days"]
+        return len(made["tool_calls"])
+
     async def body(ask: Ask) -> None:
-        for more in ({}, {"parallel_tool_calls": False}, {"temperature": 1.0, "seed": 3, "max_tokens": 400}):
-            made = (await ask({**TOOLS, "tools": weather(units)}, **{"max_tokens": 100, **more}))["choices"][0]
-            for call in made["message"]["tool_calls"]:
-                arguments = json.loads(call["function"]["arguments"])
-                jsonschema_rs.validate(units, arguments)
-                assert list(arguments) == ["location", "unit", "days"]
-            assert made["message"]["tool_calls"]
+        assert await calls(ask)
+        assert await calls(ask, parallel_tool_calls=False) == 1
+        # sampled, it may choose not to call, or not come to an end
+        assert sum([await calls(ask, temperature=1.0, seed=seed, max_tokens=400) for seed in range(8)])
 
     asking(body)
 

@@ -11,6 +11,7 @@ import json
 import re
 from typing import Any
 
+from calling import AND
 from chats import Chat, Turn
 from made import is_told
 from meanings import EMPTY, ROW_OF, WORD, meanings
@@ -169,13 +170,14 @@ def point_call(made: Encoded) -> None:
 def _point_beyond(made: Encoded, span: Span, source: Said, at: int) -> None:
     """While what stands in `source` from `at` on is copied, another head looks at the token behind the next one, and both do
     where the copy ends: whether ` e` goes on as a word, or joins two requests, is not told by itself."""
-    pieces, ends = source[1], [place for place, (a, _) in made.texts[-1][1] if a < span[1]]
+    pieces, end = source[1], at + span[1] - span[0]
     for place, (a, b) in made.texts[-1][1]:
         if span[0] <= a < span[1]:
             made.pointed += [(place - 1, MEASURING, [after]) for after, (start, _) in pieces if start >= min(b, span[1]) + at - span[0]][:1]
-    behind = [place for place, (start, _) in pieces if start >= at + span[1] - span[0]][:2]
-    made.pointed += [(ends[-1], head, [place]) for head, place in zip((COPYING, MEASURING), behind, strict=False)]
-    if behind and source[0][at + span[1] - span[0] :].startswith((" e ", " and ")):
+    behind = [place for place, (start, _) in pieces if start >= end]
+    last = max(place for place, (a, _) in made.texts[-1][1] if a < span[1])
+    made.pointed += [(last, head, [place]) for head, place in zip((COPYING, MEASURING), behind, strict=False)]
+    if source[0].startswith(tuple(AND.values()), end):
         made.decide((span[1], span[1] + 1), 3.0)
 
 

@@ -19,7 +19,8 @@ from scenes import CELL, Box, Shape
 
 LOOKING, BESIDE, MATCHING, COPYING, MEASURING, RECOGNISING = range(6)
 """Heads of the pointed layers: at the shape that is spoken of, at the one that it is compared with, at what an answer's verdict
-follows from, at what is copied, and once more at the shape, for its box (a head's 32 values have to hold all that they tell).
+follows from, at what is copied, and once more at the shape, for its box (a head's 32 values have to hold all that they tell);
+that one, in calls, at what stands behind what is copied next.
 The last is of the layer before: at a question's words, or what means the same, in the tools' definitions."""
 DIRECTIONS = ("left", "right", "above", "below")
 MOST_TOOLS, MOST_SLOTS, MOST_SHAPES, MOST_LETTERS = 4, 3, 4, 7

@@ -14,7 +14,7 @@ import data
 from chats import Chat
 from encoding import Encoder
 from lexicon import COLOURS, KINDS
-from network import KIND_CLASSES, PATCH_VALUES, SEEN
+from network import KIND_CLASSES, PATCH_VALUES, SEEN, SHARED_LETTERS
 from pointing import MOST_LETTERS, MOST_SHAPES
 from scenes import CELL, Scene, draw_page, padded_cells, picture_size, pixels
 
@@ -26,7 +26,8 @@ LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 @dataclass(slots=True)
 class Pictures:
     """Pictures of one size in tokens. `seen`: (b, tokens, SEEN) truth; `placed`: (b, tokens, 4) boxes / 28; `ranked`: (b, tokens)
-    its shape's place among all, where it has one; `lettered`: (b, tokens, MOST_LETTERS), which of its letters a token shows."""
+    its shape's place among all, where it has one; `lettered`: (b, tokens, MOST_LETTERS), which of its letters a token shows;
+    `spelled`, alike, what they are, and `ordered`: (b, tokens, SHARED_LETTERS), the first letters of a token: classes, or -1."""
 
     columns: int
     rows: int
@@ -36,6 +37,8 @@ class Pictures:
     has_shape: np.ndarray
     ranked: np.ndarray
     lettered: np.ndarray
+    spelled: np.ndarray
+    ordered: np.ndarray
 
 
 @dataclass(slots=True)
@@ -119,11 +122,20 @@ def truth(scene: Scene, columns: int, rows: int) -> tuple[np.ndarray, ...]:
     origin = np.stack([np.tile(x, (rows, 1)), np.tile(y[:, None], (1, columns))] * 2, -1) / CELL
     seen[..., -4:] = placed - origin
     lettered = np.zeros((rows, columns, MOST_LETTERS), np.float32)
+    spelled, ordered = np.full(lettered.shape, -1, np.int64), np.full((rows, columns, SHARED_LETTERS), -1, np.int64)
     for i, (letter, box) in enumerate(zip(scene.text or "", scene.letters, strict=True)):
         least = max(40, 0.2 * min(CELL * CELL, (box[2] - box[0]) * (box[3] - box[1])))
-        seen[overlap(box) > least, n_pairs + KIND_CLASSES + len(COLOURS) + LETTERS.index(letter)] = 1
-        lettered[overlap(box) > least, min(i, MOST_LETTERS - 1)] = 1
-    return seen.reshape(rows * columns, -1), placed.reshape(-1, 4), best.reshape(-1) > 0, ranked.reshape(-1), lettered.reshape(rows * columns, -1)
+        shown, value = overlap(box) > least, LETTERS.index(letter)
+        seen[shown, n_pairs + KIND_CLASSES + len(COLOURS) + value] = 1
+        lettered[shown, min(i, MOST_LETTERS - 1)] = 1
+        if i < MOST_LETTERS:
+            spelled[shown, i] = value
+        free = shown.copy()
+        for k in range(SHARED_LETTERS):
+            here = free & (ordered[..., k] < 0)
+            ordered[here, k] = value
+            free &= ~here
+    return seen.reshape(rows * columns, -1), placed.reshape(-1, 4), best.reshape(-1) > 0, ranked.reshape(-1), *(a.reshape(rows * columns, -1) for a in (lettered, spelled, ordered))
 
 
 def pictures_of(scenes: list[Scene]) -> Pictures:
@@ -175,6 +187,10 @@ def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: 
         cells = data.cells_for(rng)
         size = max(3, min(size, 400 // (cells[0] * cells[1])))
         chats = [data.seeing_chat(rng, cells) for _ in range(size * count)]
+    elif kind == "spotting":
+        cells = data.cells_for(rng, large=0.02)
+        size = max(3, min(size, 400 // (cells[0] * cells[1])))
+        chats = [data.reading_chat(rng, cells) for _ in range(size * count)]
     else:
         make = {"saying": data.saying_chat, "calling": data.calling_chat, "recalling": data.recalling_chat}[kind]
         chats = [make(rng) for _ in range(size * count)]

@@ -147,7 +147,9 @@ def _two(rng: random.Random, made: list[Made], tool: Made, asked: str, call: Cal
         return asked, [call]
     joiner = AND[language] if rng.random() < 0.5 else " "
     if joiner != " ":
-        asked, second = asked.rstrip(".?"), second[0].lower() + second[1:] if not second[:2].isupper() else second
+        asked = asked.rstrip(".?")
+        is_kept = second.startswith(("I ", *map(str, call2.arguments.values()))) or (second[:2].isalpha() and second[:2].isupper())
+        second = second if is_kept else second[0].lower() + second[1:]
     return asked + joiner + second, [call, call2]
 
 

@@ -27,7 +27,7 @@ def cells_for(rng: random.Random, large: float = 0.06) -> Cells:
         low = 8 if top == 16 else 2
         columns = rng.randint(2, top) if rng.random() < 0.5 else rng.randint(3, 6)
         rows = rng.randint(2, top) if rng.random() < 0.5 else rng.randint(3, 6)
-        if max(columns, rows) >= low and max(columns, rows) <= 3 * min(columns, rows) and columns * rows <= (150 if top == 16 else 42):
+        if max(columns, rows) >= low and max(columns, rows) <= 3 * min(columns, rows) and columns * rows <= (256 if top == 16 else 42):
             return columns, rows
 
 
@@ -52,7 +52,7 @@ def _chat(rng: random.Random, held_out: bool) -> Chat:
 def seeing_chat(rng: random.Random, cells: Cells, held_out: bool = False) -> Chat:
     """One picture or two, several questions, sometimes with talk in between."""
     chat = _chat(rng, held_out)
-    if rng.random() < 0.18:
+    if rng.random() < (0.18 if chat.language == "en" else 0.25):
         both = scene(rng, cells, held_out, text=0.1), scene(rng, cells, held_out, text=0.1)
         seeing.ask_about_two(rng, chat, both, held_out)
         if rng.random() < 0.5:
@@ -71,6 +71,13 @@ def seeing_chat(rng: random.Random, cells: Cells, held_out: bool = False) -> Cha
             asked, said, task = seeing.question(rng, seen, chat.language, held_out)
             chat.ask(asked)
             chat.answer(said, task if i == 0 else "later " + task)
+    return chat
+
+
+def reading_chat(rng: random.Random, cells: Cells, held_out: bool = False) -> Chat:
+    """One picture with a text, which is asked for at once: reading needs far more pictures than answers."""
+    chat, seen = _chat(rng, held_out), scene(rng, cells, held_out, text=1.0)
+    seeing.ask_about(rng, chat, seen, seeing.question(rng, seen, chat.language, held_out))
     return chat
 
 

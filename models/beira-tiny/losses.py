@@ -14,6 +14,7 @@ from scenes import CELL
 SHARES = {
     "seen": 0.15, "edged": 0.3, "own": 0.25, "told": 0.05, "placed": 0.15, "waved": 0.5, "pointed": 0.5, "measured": 0.15, "boxed": 0.15, "side": 0.1,
     "sort": 0.15, "meaning": 0.3, "tool": 0.1, "called": 0.4, "whose": 0.4, "slot": 0.2, "ranked": 0.15, "lettered": 0.15, "turn": 0.1, "reading": 0.15,
+    "ordered": 0.3, "spelled": 0.5,
 }  # fmt: skip
 """Of the aids' losses beside the answers'."""
 SEEN_WEIGHTS = torch.tensor([1.0] * (KIND_CLASSES * COLOUR_CLASSES + KIND_CLASSES + COLOUR_CLASSES) + [3.0] * LETTER_CLASSES)
@@ -57,6 +58,13 @@ def lettered_loss(said: Tensor, p: Pictures) -> Tensor:
     return F.binary_cross_entropy_with_logits(said[has], lettered[has], reduction="none", pos_weight=weight).sum(-1).mean() if has.any() else said.sum() * 0
 
 
+def spelled_loss(said: Tensor, letters: Tensor) -> Tensor:
+    """Of a head asked for a token's letters by their number, (…, numbers); which token has a letter alone does not tell which
+    comes first of two that share it."""
+    has = letters >= 0
+    return F.cross_entropy(said.unflatten(-1, (letters.shape[-1], -1))[has], letters[has]) if has.any() else said.sum() * 0
+
+
 def ranked_loss(said: Tensor, p: Pictures) -> Tensor:
     """Of a head asked which of the picture's shapes, in the order in which they are told, a token shows."""
     has = torch.from_numpy(p.has_shape)
@@ -79,7 +87,7 @@ def edges(p: Pictures) -> Tensor:
 
 def look_loss(net: Network, p: Pictures) -> dict[str, Tensor]:
     _, merged = net.vision(batches.normalised(p.patches), p.columns, p.rows)
-    return {"seen": seen_loss(net.aids["seen"](merged), p)}
+    return {"seen": seen_loss(net.aids["seen"](merged), p), "ordered": spelled_loss(net.aids["seen letters"](merged), torch.from_numpy(p.ordered))}
 
 
 def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
@@ -91,6 +99,8 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
         p = batch.pictures
         rows, merged = net.vision(batches.normalised(p.patches), p.columns, p.rows)
         losses["seen"] = seen_loss(net.aids["seen"](merged), p)
+        if (p.ordered >= 0).any():
+            losses["ordered"] = spelled_loss(net.aids["seen letters"](merged), torch.from_numpy(p.ordered))
         at = torch.from_numpy(batch.at)
     flat = None if rows is None else rows.reshape(-1, net.s.hidden)
     asked = None if batch.pointed is None else torch.from_numpy(batch.pointed)
@@ -110,6 +120,8 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
         losses["placed"] = placed_loss(net.aids["placed"](told), p)
         losses["ranked"] = ranked_loss(net.aids["seen ranks"](merged), p) + ranked_loss(net.aids["told ranks"](F.rms_norm(told, told.shape[-1:])), p)
         losses["lettered"] = lettered_loss(net.aids["lettered"](F.rms_norm(told, told.shape[-1:])), p)
+        if (p.spelled >= 0).any():
+            losses["spelled"] = spelled_loss(net.aids["told letters"](F.rms_norm(told, told.shape[-1:])), torch.from_numpy(p.spelled))
         shown = edges(p)
         for i in OWN_LAYERS:
             own = tapped[i].reshape(-1, net.s.hidden)[at].view(rows.shape)

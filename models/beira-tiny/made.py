@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 
 import saying
-from meanings import NOUNS, VERBS
+from meanings import DEEDS, NOUNS, VERBS, said
 from skills import SKILLS, Maker, Parameter, Skill, code, mail, number, time
 
 NO_WORK = len(SKILLS) + len(VERBS) + len(NOUNS)
@@ -39,6 +39,12 @@ _WITH_VERB = {
     "en": ("{v}{x}.", "{v}{x} now.", "Please {v}{x}.", "Can you {v}{x}?", "I want to {v}{x}.", "Could you {v}{x} for me?", "{v}{x}, please."),
     "pt": ("{v}{x}.", "{v}{x} agora.", "Por favor, {v}{x}.", "{v}{x}, por favor.", "{v} logo{x}."),
 }  # fmt: skip
+_WITH_DEED = {
+    "en": ("I need the {d} of {n}{x}.", "{d} of {n}{x}, please.", "Give me the {d} of the {n}{x}.", "What is the {d} of {n}{x}?", "I want a {d} of the {n}{x}.",
+           "Do the {d} of {n}{x}."),
+    "pt": ("Preciso d{a} {d} de {n}{x}.", "{d} de {n}{x}, por favor.", "Quero {um} {d} de {n}{x}.", "Qual é {a} {d} de {n}{x}?", "Faça {a} {d} de {n}{x}.", "Dê {a} {d} de {n}{x}."),
+}  # fmt: skip
+"""With the noun for what is done."""
 
 
 def sorts_of(skill: Skill) -> tuple[int, ...]:
@@ -52,8 +58,7 @@ def is_told(sort: int, text: str) -> bool:
     low, at = text.lower(), sort - len(SKILLS)
     if at < 0 or sort == NO_WORK:
         return True
-    words = [w for row in VERBS[at] for w in row] if at < len(VERBS) else [NOUNS[at - len(VERBS)][i] for i in (0, 2)]
-    return any(w in low for w in words)
+    return any(w in low for w in said(at))
 
 
 def made_up(rng: random.Random, like: Skill | None = None) -> Skill:
@@ -85,12 +90,15 @@ def made_up(rng: random.Random, like: Skill | None = None) -> Skill:
     told = f"{verb.capitalize()} {rng.choice(('a', 'the', 'some'))} {noun}"
     about = (told, told + rng.choice((" for a user", " by its name", " in the system", " now", " of the house")))
     words = {"en": english, "pt": portuguese}
-    rows = {language: _rows(rng, language, words[language], noun if language == "en" else noun_pt, article, len(parameters), is_short) for language in words}
+    deed = DEEDS.get(english[0])
+    rows = {language: _rows(rng, language, words[language], noun if language == "en" else noun_pt, article, len(parameters), is_short, deed) for language in words}
     # where the requests do not say what it is done to, nothing else may be like it
     return Skill(names, about, tuple(parameters), rows["en"], rows["pt"], is_odd=r >= 0.6, sorts=tuple(sorts), verb="" if is_short else english[0])
 
 
-def _rows(rng: random.Random, language: str, verbs: tuple[str, ...], noun: str, article: str, count: int, is_short: bool) -> tuple[str, ...]:
+def _rows(
+    rng: random.Random, language: str, verbs: tuple[str, ...], noun: str, article: str, count: int, is_short: bool, deed: tuple[str, str, str] | None
+) -> tuple[str, ...]:
     """Some ways to ask for it; as for every skill, the last one stands for those that training never has."""
     made = []
     for _ in range(4):
@@ -98,7 +106,12 @@ def _rows(rng: random.Random, language: str, verbs: tuple[str, ...], noun: str, 
         values = "".join(f"{joint} {{{i}}}" for i, joint in enumerate(joints[:count]))
         r = rng.random()
         forms = (_WITH_VERB if is_short else _WITH_BOTH if r < 0.6 else _WITH_NOUN)[language]
-        row = rng.choice(forms).replace("{x}", values).replace("{v}", rng.choice(verbs)).replace("{n}", noun)
-        row = row.replace("{a}", article).replace("{um}", {"o": "um", "a": "uma"}[article])
+        row, its_article = rng.choice(forms), article
+        if deed and rng.random() < 0.25:
+            row, its_article = rng.choice(_WITH_DEED[language]).replace("{d}", deed[0] if language == "en" else deed[2]), deed[1]
+            if is_short:
+                row, values = row.replace("{n}{x}", "{x}"), "".join(f"{joint} {{{i}}}" for i, joint in enumerate(["", *joints[1:count]])).strip()
+        row = row.replace("{x}", values).replace("{v}", rng.choice(verbs)).replace("{n}", noun)
+        row = row.replace("{a}", its_article).replace("{um}", {"o": "um", "a": "uma"}[its_article])
         made.append(row[0].upper() + row[1:])
     return (*made, made[0])

@@ -44,7 +44,7 @@ visit, go to: visite
 invite: convide
 find, locate, look for, search for: encontre, localize, procure, busque
 send, mail, ship: envie, mande
-call, ring: ligue para, chame
+call, ring, phone: ligue para, chame, telefone para
 phone, dial: telefone para, disque
 track, trace, follow: rastreie, acompanhe, siga
 rent, hire, lease: alugue
@@ -57,7 +57,7 @@ lock: tranque
 play: toque, reproduza
 record: grave, registre
 schedule, arrange: agende, marque
-convert, turn into: converta, transforme
+convert, turn into, exchange, swap: converta, transforme, troque
 translate: traduza
 compare: compare
 rate, review: avalie
@@ -90,6 +90,20 @@ split: divida, separe
 scan: escaneie, digitalize""".splitlines()
 )
 """Each in English, the usual word first, and in Portuguese."""
+DEEDS = {
+    verb: (english, article, portuguese)
+    for line in """define: definition a definição, check: verification a verificação, cancel: cancellation o cancelamento, create: creation a criação,
+delete: removal a remoção, update: update a atualização, change: change a mudança, print: printing a impressão, count: count a contagem,
+measure: measurement a medição, plan: plan o plano, book: reservation a reserva, fix: repair o conserto, clean: cleaning a limpeza, copy: copy a cópia,
+draw: drawing o desenho, sell: sale a venda, buy: purchase a compra, visit: visit a visita, invite: invitation o convite, find: search a busca,
+send: delivery o envio, call: call a ligação, track: tracking o rastreio, rent: rent o aluguel, add: addition a adição, convert: conversion a conversão,
+translate: translation a tradução, compare: comparison a comparação, rate: rating a avaliação, compute: calculation o cálculo,
+record: recording a gravação, deliver: delivery a entrega, approve: approval a aprovação, reject: rejection a recusa, describe: description a descrição,
+weigh: weight o peso, read: reading a leitura, watch: view a vista, start: start o início, stop: end o fim, show: display a exibição""".replace("\n", " ").split(", ")
+    for verb, words in [line.split(": ")]
+    for english, article, portuguese in [words.split(" ", 2)]
+}
+"""By a row's first verb, the noun for what it does: English; Portuguese with its article."""
 NOUNS = tuple(
     (english, article, portuguese)
     for line in """package o pacote, parcel a encomenda, car o carro, bike a bicicleta, word a palavra, definition a definição, person a pessoa, friend o amigo,
@@ -114,6 +128,7 @@ door a porta, wall a parede""".replace("\n", " ").split(", ")
     for english, article, portuguese in [line.split(" ", 2)]
 )
 """English; Portuguese with its article."""
+ROWS = len(VERBS) + len(NOUNS)
 WORD = r"[^\W\d_]{3,}"
 EMPTY = frozenset(
     "the for and you with from that this what who how its all are was can get out off por para com uma que qual como onde está de me do da das dos".split()
@@ -121,10 +136,26 @@ EMPTY = frozenset(
 """Words that say nothing of what is asked for."""
 
 
+def _words(row: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a row of VERBS, or behind them of NOUNS, is called in English and in Portuguese."""
+    if row >= len(VERBS):
+        english, _, portuguese = NOUNS[row - len(VERBS)]
+        return (english,), (portuguese,)
+    verbs, verbs_pt = VERBS[row]
+    deed = DEEDS.get(verbs[0])
+    return (verbs, verbs_pt) if deed is None else ((*verbs, deed[0]), (*verbs_pt, deed[2]))
+
+
+def said(row: int) -> tuple[str, ...]:
+    """All words of a row, in either language."""
+    return tuple(chain(*_words(row)))
+
+
 def meanings() -> dict[str, frozenset[str]]:
-    """Of every word of VERBS and NOUNS, in either language, the English ones that say the same, itself among them."""
+    """Of every word of VERBS, DEEDS and NOUNS, in either language, the English ones that say the same, itself among them."""
     found: dict[str, set[str]] = {}
-    for english, portuguese in (*VERBS, *(((e,), (p,)) for e, _, p in NOUNS)):
+    for row in range(ROWS):
+        english, portuguese = _words(row)
         told = {w for words in english for w in content(words)}
         for word in (w for words in (*english, *portuguese) for w in content(words)):
             found.setdefault(word, set()).update(told)
@@ -138,7 +169,7 @@ def content(text: str) -> list[str]:
 
 def _rows() -> dict[str, int]:
     """By word, its row, VERBS' before NOUNS'; of several the first in which it stands alone."""
-    phrases = [(row, content(phrase)) for row, words in enumerate([*VERBS, *(((e,), (p,)) for e, _, p in NOUNS)]) for phrase in chain(*words)]
+    phrases = [(row, content(phrase)) for row in range(ROWS) for phrase in said(row)]
     phrases.sort(key=lambda p: len(p[1]))
     found: dict[str, int] = {}
     for row, words in phrases:
@@ -147,7 +178,6 @@ def _rows() -> dict[str, int]:
     return found
 
 
-ROWS = len(VERBS) + len(NOUNS)
 ROW_OF = _rows()
 _TOLD = sorted(ROW_OF)
 

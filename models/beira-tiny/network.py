@@ -202,7 +202,8 @@ class Network(nn.Module):
         asked |= {f"own {i}": 2 * MOST_CELLS for i in OWN_LAYERS}
         heads = {name: nn.Linear(s.hidden, n) for name, n in asked.items()}
         seen = {name: nn.Linear(4 * s.vision_hidden, n) for name, n in {"seen": SEEN, "seen waves": WAVES, "seen ranks": MOST_SHAPES}.items()}
-        self.aids = nn.ModuleDict({**seen, **heads})
+        letters = {"seen letters": nn.Linear(4 * s.vision_hidden, SHARED_LETTERS * LETTER_CLASSES), "told letters": nn.Linear(s.hidden, MOST_LETTERS * LETTER_CLASSES)}
+        self.aids = nn.ModuleDict({**seen, **heads, **letters})
         self.reset()
 
     def take(self, state: dict[str, Tensor]) -> None:
@@ -263,6 +264,8 @@ class Network(nn.Module):
 
 
 KIND_CLASSES, COLOUR_CLASSES, LETTER_CLASSES = 6, 8, 36
+SHARED_LETTERS = 3
+"""Letters of a text that one token shows, which is asked for them in their order."""
 SEEN = KIND_CLASSES * COLOUR_CLASSES + KIND_CLASSES + COLOUR_CLASSES + LETTER_CLASSES + 4
 """What a picture's token is asked about in training: pairs, kinds, colours, letters; the shape's box around it."""
 PLACED = 4 + 4

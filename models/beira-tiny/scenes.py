@@ -7,6 +7,7 @@ import functools
 import itertools
 import math
 import random
+import re
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
-from lexicon import COLOURS, KINDS, SIGNS, SIGNS_HELD_OUT
+from lexicon import COLOURS, COMMON, KINDS, SIGNS, SIGNS_HELD_OUT, WORDS
 
 RGB = tuple[int, int, int]
 Box = tuple[int, int, int, int]
@@ -40,6 +41,8 @@ _FONTS = (
     "DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique", "DejaVuSerif-Italic", "DejaVuSerifCondensed-Italic", "DejaVuSans-BoldOblique",
 )  # fmt: skip
 _FONTS_HELD_OUT = ("DejaVuSans-Oblique", "DejaVuSerifCondensed-Bold")
+_READ = tuple(sorted({w for w in (*SIGNS, *(w.upper() for w in (*COMMON, *WORDS))) if re.fullmatch("[A-Z]{2,5}", w)} - set(SIGNS_HELD_OUT)))
+"""Words that training's pictures show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,20 +148,21 @@ def draw_text(rng: random.Random, size: tuple[int, int], held_out: bool = False)
     """A number of one to four digits, or a word in capitals, in one of several fonts; a character has 17 pixels or more."""
     width, height = size
     longest = (width - 4) // 17
-    words = [w for w in (SIGNS_HELD_OUT if held_out else SIGNS) if len(w) <= longest]
-    if rng.random() < 0.5 or not words:
+    words = [w for w in SIGNS_HELD_OUT if len(w) <= longest]
+    if not held_out:
+        text = _text(rng, longest)
+    elif rng.random() < 0.5 or not words:
         text = "".join(rng.choice("0123456789") for _ in range(rng.randint(1, min(4, longest)))).lstrip("0") or "7"
-    elif held_out or rng.random() < 0.3:
-        text = rng.choice(words)
     else:
-        text = "".join(rng.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ") for _ in range(rng.randint(2, min(5, longest))))
+        text = rng.choice(words)
     ink, paper = _ink(rng)
     image = _paper(rng, size, paper)
     draw = PIL.ImageDraw.Draw(image)
     high = min(height * 0.85, 84.0)
     low = min(26.0, high)
     for _ in range(20):
-        font = font_of(_font_name(rng, held_out), int(rng.uniform(low, max(low, min(high, width * 1.4 / len(text))))))
+        range_ = max(low, min(high, width * 1.4 / len(text))) - low
+        font = font_of(_font_name(rng, held_out), int(low + range_ * rng.random() ** (1 if held_out else 2)))
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
         if right - left <= width - 4 and bottom - top <= height - 4:
             break
@@ -172,6 +176,17 @@ def draw_text(rng: random.Random, size: tuple[int, int], held_out: bool = False)
     return Scene(image, (), text, tuple(boxes))
 
 
+def _text(rng: random.Random, longest: int) -> str:
+    """What training's pictures say: more often long than short, as letters that share a token are the hardest."""
+    r, length = rng.random(), min(longest, rng.choices((1, 2, 3, 4, 5), (1, 2, 4, 6, 5))[0])
+    words = [w for w in _READ if length <= len(w) <= longest]
+    if r < 0.42 or length < 2:
+        return "".join(rng.choice("0123456789") for _ in range(min(4, length))).lstrip("0") or "7"
+    if r < 0.7 and words:
+        return rng.choice(words)
+    return "".join(rng.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ") for _ in range(length))
+
+
 def draw_page(rng: random.Random, size: tuple[int, int]) -> Scene:
     """Lines of letters and digits, as many as fit: for the tower's lessons alone."""
     width, height = size
@@ -180,7 +195,7 @@ def draw_page(rng: random.Random, size: tuple[int, int]) -> Scene:
     draw = PIL.ImageDraw.Draw(image)
     text, letters, y = "", [], rng.uniform(1, 8)
     while height - y > 27:
-        font = font_of(_font_name(rng, False), int(rng.uniform(24, max(24, min(84, 1.15 * (height - y))))))
+        font = font_of(_font_name(rng, False), int(24 + (max(24, min(84, 1.15 * (height - y))) - 24) * rng.random() ** 2))
         x = rng.uniform(1, 12)
         top, bottom = draw.textbbox((0, 0), "H0", font=font)[1::2]
         if y + bottom - top > height - 1:

@@ -77,8 +77,12 @@ LOCATE = {
            "Encontre {the} e dê a caixa em JSON."),
 }  # fmt: skip
 LOCATE_ALL = {
-    "en": ("Locate all shapes.", "Find all shapes.", "Locate every shape in the image."),
-    "pt": ("Localize todas as formas.", "Encontre todas as formas.", "Localize todas as formas da imagem."),
+    "en": ("Locate all shapes.", "Find all shapes.", "Locate each shape.", "Find every shape.", "Detect all shapes.", "Give the boxes of all shapes.",
+           "Give the bounding box of each shape as JSON.", "Where are the shapes? Give their boxes.", "Find all shapes and give their boxes.",
+           "Detect each shape in the image.", "Locate every shape in the image."),
+    "pt": ("Localize todas as formas.", "Encontre todas as formas.", "Localize cada forma.", "Encontre cada forma da imagem.", "Detecte todas as formas.",
+           "Dê as caixas de todas as formas.", "Dê a caixa de cada forma em JSON.", "Onde estão as formas? Dê as caixas.",
+           "Encontre todas as formas e dê as caixas.", "Localize todas as formas da imagem."),
 }
 READ_NUMBER = {
     "en": ("What number is in the image?", "Read the number.", "What number is this?", "Which number do you see?", "What is the number?", "Read the number in the image.",
@@ -252,7 +256,7 @@ def boxes(shapes: list[Shape], language: str) -> str:
 
 
 def locate(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question:
-    if rng.random() < 0.12 and len(scene.shapes) < 4:
+    if rng.random() < (0.12 if held_out else 0.18):
         return pick(rng, LOCATE_ALL, language, held_out), boxes(list(scene.shapes), language), "ground"
     s = rng.choice(scene.shapes)
     the = the_shape(s.kind, s.colour, language)

@@ -30,10 +30,10 @@ from losses import SHARES, look_loss, loss_of
 from muon import Muon
 from network import Network, Shape
 
-MIX = (("seeing", 10), ("seeing", 10), ("seeing", 10), ("calling", 5), ("calling", 5), ("saying", 8), ("recalling", 1), ("reading", 250), ("reading", 250))
+MIX = (("seeing", 10), ("seeing", 10), ("seeing", 10), ("spotting", 18), ("calling", 5), ("calling", 5), ("saying", 8), ("recalling", 1), ("reading", 250), ("reading", 250))
 """One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers; "reading" is the tower
 alone, on so many tokens of pages."""
-LATER = (("seeing", 7), ("seeing", 7), ("calling", 7), ("calling", 7), ("saying", 12), ("recalling", 1), ("reading", 350), ("reading", 350))
+LATER = (("seeing", 7), ("seeing", 7), ("spotting", 18), ("calling", 7), ("calling", 7), ("saying", 12), ("recalling", 1), ("reading", 350), ("reading", 350))
 LATER_FROM = 0.6
 """Of the steps: from there on LATER's batches, as calls take longest to learn and need no pictures."""
 HAS_HALF = any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
@@ -196,8 +196,9 @@ class Learner:
             with torch.autocast("cpu", torch.bfloat16, enabled=HAS_HALF):
                 losses = look_loss(self.net, batch) if isinstance(batch, Pictures) else loss_of(self.net, batch)
             if isinstance(batch, Pictures):
-                (losses["seen"] * work.share).backward()
+                ((losses["seen"] + losses["ordered"]) * work.share).backward()
                 told["looked"].append(losses["seen"].item())
+                told["ordered"].append(losses["ordered"].item())
                 continue
             loss = losses["answer"] / work.total
             for name, share in SHARES.items():

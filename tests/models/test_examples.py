@@ -69,6 +69,13 @@ def test_pictures_are_prepared_as_the_runtime_prepares_them() -> None:
         assert np.array_equal(scenes.pixels(picture), theirs), picture.size
 
 
+def test_pictures_have_up_to_448_pixels_a_side() -> None:
+    cells = [data.cells_for(random.Random(i)) for i in range(6000)]
+    assert {max(c) for c in cells} == set(range(2, 17))
+    assert max(a * b for a, b in cells) > 200
+    assert all(min(c) >= 2 and max(c) <= 3 * min(c) for c in cells)
+
+
 def test_boxes_are_where_the_shapes_are() -> None:
     for i in range(40):
         rng = random.Random(i)
@@ -92,11 +99,15 @@ def test_letters_have_their_numbers_where_they_are_seen() -> None:
     for i in range(40):
         scene = scenes.draw_text(random.Random(i), (140, 84))
         assert scene.text
-        lettered = batches.truth(scene, 5, 3)[4].reshape(3, 5, -1)
+        lettered, spelled, ordered = (a.reshape(3, 5, -1) for a in batches.truth(scene, 5, 3)[4:])
         for n, box in enumerate(scene.letters):
             column, row = ((box[0] + box[2]) // 2 // 28, (box[1] + box[3]) // 2 // 28)
             assert lettered[row, column, n] == 1, (scene.text, n)
+            assert batches.LETTERS[spelled[row, column, n]] == scene.text[n]
         assert not lettered[..., len(scene.text) :].any()
+        assert (lettered.astype(bool) == (spelled >= 0)).all()
+        for theirs, numbered in zip(ordered.reshape(15, -1), spelled.reshape(15, -1), strict=True):
+            assert [v for v in theirs if v >= 0] == [v for v in numbered if v >= 0][: len(theirs)]
 
 
 def test_shapes_are_ranked_as_they_are_told() -> None:
@@ -106,7 +117,7 @@ def test_shapes_are_ranked_as_they_are_told() -> None:
 
     for i in range(20):
         scene = scenes.draw_shapes(random.Random(i), (168, 168), 4)
-        _, _, has, ranked, _ = batches.truth(scene, 6, 6)
+        _, _, has, ranked, *_ = batches.truth(scene, 6, 6)
         for n, shape in enumerate(scene.shapes):
             x, y = (round(v) // 28 for v in shape.centre)
             assert has[6 * y + x]
@@ -134,6 +145,19 @@ def test_more_wordings_are_of_skills_and_none_of_them_is_held_out() -> None:
             assert held_out.lower() not in {row.lower() for row in (*known, *rows)}, held_out
             for row in rows:
                 assert sorted(re.findall(r"{.}", row)) == [f"{{{i}}}" for i in range(len(skill.parameters))], row
+
+
+@pytest.mark.parametrize("is_held_out", [False, True])
+def test_what_calls_are_given_stands_in_the_request_as_it_is(is_held_out: bool) -> None:
+    """Also where the second of two requests begins with a name."""
+    found = 0
+    for i in range(400):
+        chat = data.calling_chat(random.Random(i), is_held_out)
+        for asked, answer in zip(chat.turns, chat.turns[1:], strict=False):
+            for value in (v for call in answer.calls for v in call.arguments.values()):
+                assert str(value) in asked.text, (asked.text, value)
+            found += len(answer.calls) > 1
+    assert found > 100
 
 
 @pytest.mark.parametrize(

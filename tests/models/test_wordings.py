@@ -14,6 +14,7 @@ if not (RECIPE / "told.py").is_file():
 
 import calling
 import data
+import made
 import meanings
 import saying
 import seeing
@@ -52,10 +53,20 @@ def test_a_wording_without_telling_words_stays_as_it_is() -> None:
         ("rent", "alugue"),
         ("word", "palavra"),
         ("phone", "telefone"),
+        ("translate", "tradução"),
+        ("reservation", "reserve"),
     ],
 )
 def test_words_that_mean_the_same_share_a_row(english: str, portuguese: str) -> None:
     assert meanings.ROW_OF[english] == meanings.ROW_OF[portuguese]
+
+
+def test_what_is_done_is_asked_for_by_its_noun_too() -> None:
+    assert set(meanings.DEEDS) <= {english[0] for english, _ in meanings.VERBS}
+    asked = {row for i in range(2000) for row in made.made_up(random.Random(i)).portuguese}
+    for _, article, noun in meanings.DEEDS.values():
+        assert any(noun in row.lower() for row in asked), noun
+        assert not any(re.search(rf"d{'o' if article == 'a' else 'a'} {noun}\b", row) for row in asked), noun
 
 
 def test_what_is_told_in_words_is_counted_and_compared_truly() -> None:

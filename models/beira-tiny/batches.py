@@ -184,7 +184,7 @@ def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: 
     if kind == "reading":
         return [pages(seed, index * count + i, size) for i in range(count)]
     if kind == "seeing":
-        cells = data.cells_for(rng)
+        cells = data.cells_for(rng, 0.12, is_even=True)
         size = max(3, min(size, 400 // (cells[0] * cells[1])))
         chats = [data.seeing_chat(rng, cells) for _ in range(size * count)]
     elif kind == "spotting":

@@ -156,7 +156,7 @@ def _two(rng: random.Random, made: list[Made], tool: Made, asked: str, call: Cal
 def _ask_no_tool(rng: random.Random, chat: Chat, made: list[Made], held_out: bool) -> None:
     """What none of the tools is for: something else, or another tool's work."""
     mine = {m.skill.names[0] for m in made}
-    if rng.random() < (0.3 if held_out else 0.45) and "search" not in mine:  # what finds anything would fit
+    if rng.random() < (0.3 if held_out else 0.55) and "search" not in mine:  # what finds anything would fit
         other = rng.choice([s for s in SKILLS if s.names[0] not in mine])
         if not held_out and rng.random() < 0.5:
             other = made_up(rng, rng.choice(made).skill if rng.random() < 0.5 else None)

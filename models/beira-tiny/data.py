@@ -20,13 +20,17 @@ from scenes import MIN_CELLS, Scene, draw_shapes, draw_text, picture_size
 Cells = tuple[int, int]
 
 
-def cells_for(rng: random.Random, large: float = 0.06) -> Cells:
-    """Columns and rows of tokens of a batch's pictures: mostly 56 to 224 pixels, seldom up to 448; aspects to 1:3."""
+def cells_for(rng: random.Random, large: float = 0.06, *, is_even: bool = False) -> Cells:
+    """Columns and rows of tokens of a batch's pictures: mostly 56 to 224 pixels, seldom up to 448; aspects to 1:3. Large ones have
+    both sides evenly long or short if `is_even`, else seldom both long."""
     while True:
         top = 16 if rng.random() < large else 8
         low = 8 if top == 16 else 2
-        columns = rng.randint(2, top) if rng.random() < 0.5 else rng.randint(3, 6)
-        rows = rng.randint(2, top) if rng.random() < 0.5 else rng.randint(3, 6)
+        if top == 16 and is_even:
+            columns, rows = rng.randint(4, top), rng.randint(4, top)
+        else:
+            columns = rng.randint(2, top) if rng.random() < 0.5 else rng.randint(3, 6)
+            rows = rng.randint(2, top) if rng.random() < 0.5 else rng.randint(3, 6)
         if max(columns, rows) >= low and max(columns, rows) <= 3 * min(columns, rows) and columns * rows <= (256 if top == 16 else 42):
             return columns, rows
 

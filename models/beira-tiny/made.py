@@ -23,7 +23,15 @@ _MAKERS: tuple[tuple[Maker, str], ...] = (
     (saying.word, "string"), (saying.word, "string"), (saying.city, "string"), (saying.name, "string"), (code, "string"),
     (saying.phrase, "string"), (number(1, 999), "integer"), (number(1, 99), "number"), (mail, "string"), (time, "string"),
 )  # fmt: skip
-_JOINTS = {"en": ("for", "in", "with", "at", "to", "from", "by", "on", "as", "of"), "pt": ("para", "em", "com", "de", "por", "até", "às", "como")}
+_JOINTS = {
+    "en": ("for", "in", "with", "at", "to", "from", "by", "on", "as", "of", "called", "with the name"),
+    "pt": ("para", "em", "com", "de", "por", "até", "às", "como", "chamado", "chamada", "de nome"),
+}
+_LED = {
+    "en": ("{l} needs a {n}{x}.", "{l}: {v} the {n}{x}.", "{l} wants the {n}{x}.", "Does {l} have a {n}{x}?", "Is {l} in the {n}{x}?", "{l} is for the {n}{x}, {v} it."),
+    "pt": ("{l} precisa de {um} {n}{x}.", "{l}: {v} {a} {n}{x}.", "{l} tem {um} {n}{x}?", "{l} quer {um} {n}{x}.", "{l} está n{a} {n}{x}?", "{l} fica com {a} {n}{x}?"),
+}  # fmt: skip
+"""With the first value before all else."""
 _WITH_BOTH = {
     "en": ("{v} the {n}{x}.", "{v} a {n}{x}.", "{v} my {n}{x}.", "{v} {n}{x}.", "Please {v} the {n}{x}.", "Can you {v} the {n}{x}?", "I want to {v} a {n}{x}.",
            "I need to {v} the {n}{x} now.", "Could you {v} this {n}{x}, please?", "{v} all about the {n}{x}."),
@@ -111,6 +119,8 @@ def _rows(
             row, its_article = rng.choice(_WITH_DEED[language]).replace("{d}", deed[0] if language == "en" else deed[2]), deed[1]
             if is_short:
                 row, values = row.replace("{n}{x}", "{x}"), "".join(f"{joint} {{{i}}}" for i, joint in enumerate(["", *joints[1:count]])).strip()
+        elif not is_short and rng.random() < 0.12:
+            row, values = rng.choice(_LED[language]).replace("{l}", "{0}"), "".join(f"{joint} {{{i}}}" for i, joint in enumerate(joints[1:count], 1))
         row = row.replace("{x}", values).replace("{v}", rng.choice(verbs)).replace("{n}", noun)
         row = row.replace("{a}", its_article).replace("{um}", {"o": "um", "a": "uma"}[its_article])
         made.append(row[0].upper() + row[1:])

@@ -203,7 +203,7 @@ OPENERS = {
 
 def opened(rng: random.Random, asked: str, language: str, kept: Iterable[str] = ()) -> str:
     """`asked` with something before it; its first word keeps its case if it is `I` or one of `kept`."""
-    opener, first = rng.choice(OPENERS[language]), asked.split(maxsplit=1)[0]
+    opener, first = rng.choice(OPENERS[language]), asked.split(maxsplit=1)[0].rstrip(".:,!?")
     goes_on = opener[-2] not in "!.:" and first != "I" and not first[1:2].isupper() and not any(first in value for value in kept)
     return opener + (asked[0].lower() + asked[1:] if goes_on else asked)
 

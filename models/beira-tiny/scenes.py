@@ -178,7 +178,7 @@ def draw_text(rng: random.Random, size: tuple[int, int], held_out: bool = False)
 
 def _text(rng: random.Random, longest: int) -> str:
     """What training's pictures say: more often long than short, as letters that share a token are the hardest."""
-    r, length = rng.random(), min(longest, rng.choices((1, 2, 3, 4, 5), (1, 2, 4, 6, 5))[0])
+    r, length = rng.random(), min(longest, rng.choices((1, 2, 3, 4, 5), (3, 3, 4, 5, 4))[0])
     words = [w for w in _READ if length <= len(w) <= longest]
     if r < 0.42 or length < 2:
         return "".join(rng.choice("0123456789") for _ in range(min(4, length))).lstrip("0") or "7"

@@ -322,7 +322,7 @@ def weather(parameters: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_a_call_that_the_model_chooses_to_make_keeps_the_tools_definition() -> None:
-    days = {"type": "array", "items": {"enum": ["today", "tomorrow"]}, "maxItems": 2}  # of anything, a list may never end
+    days = {"type": "array", "items": {"enum": ["today", "tomorrow"]}, "maxItems": 2}  # else it may never end
     units = {
         "type": "object",
         "properties": {"location": {"type": "integer"}, "unit": {"enum": ["kelvin"]}, "days": days},

@@ -183,14 +183,11 @@ def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: 
     rng = random.Random(f"{seed} {kind} {index}")
     if kind == "reading":
         return [pages(seed, index * count + i, size) for i in range(count)]
-    if kind == "seeing":
-        cells = data.cells_for(rng, 0.12, is_even=True)
+    if kind in ("seeing", "spotting"):
+        cells = data.cells_for(rng, 0.2, is_even=True) if kind == "seeing" else data.cells_for(rng, 0.02)
         size = max(3, min(size, 400 // (cells[0] * cells[1])))
-        chats = [data.seeing_chat(rng, cells) for _ in range(size * count)]
-    elif kind == "spotting":
-        cells = data.cells_for(rng, large=0.02)
-        size = max(3, min(size, 400 // (cells[0] * cells[1])))
-        chats = [data.reading_chat(rng, cells) for _ in range(size * count)]
+        make_one = data.seeing_chat if kind == "seeing" else data.reading_chat
+        chats = [make_one(rng, cells) for _ in range(size * count)]
     else:
         make = {"saying": data.saying_chat, "calling": data.calling_chat, "recalling": data.recalling_chat}[kind]
         chats = [make(rng) for _ in range(size * count)]

@@ -161,8 +161,8 @@ def draw_text(rng: random.Random, size: tuple[int, int], held_out: bool = False)
     high = min(height * 0.85, 84.0)
     low = min(26.0, high)
     for _ in range(20):
-        range_ = max(low, min(high, width * 1.4 / len(text))) - low
-        font = font_of(_font_name(rng, held_out), int(low + range_ * rng.random() ** (1 if held_out else 2)))
+        reach = max(low, min(high, width * 1.4 / len(text))) - low
+        font = font_of(_font_name(rng, held_out), int(low + reach * rng.random() ** (1 if held_out else 2)))
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
         if right - left <= width - 4 and bottom - top <= height - 4:
             break

@@ -31,8 +31,8 @@ from muon import Muon
 from network import Network, Shape
 
 MIX = (("seeing", 10), ("seeing", 10), ("seeing", 10), ("spotting", 18), ("calling", 5), ("calling", 5), ("saying", 8), ("recalling", 1), ("reading", 250), ("reading", 250))
-"""One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers; "reading" is the tower
-alone, on so many tokens of pages."""
+"""One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers; "spotting" is pictures
+whose text is asked for at once, "reading" the tower alone, on so many tokens of pages."""
 LATER = (("seeing", 7), ("seeing", 7), ("spotting", 18), ("calling", 7), ("calling", 7), ("saying", 12), ("recalling", 1), ("reading", 350), ("reading", 350))
 LATER_FROM = 0.6
 """Of the steps: from there on LATER's batches, as calls take longest to learn and need no pictures."""

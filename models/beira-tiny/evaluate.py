@@ -64,9 +64,9 @@ async def evaluate(folder: Path, tasks: list[str], count: int, held_out: bool, *
         await service.aclose()
 
 
-async def long_ones(folder: Path) -> list[str]:
-    """Needles at each depth in ever longer prompts, up to the whole context: a line each."""
-    service, lines = service_of(folder, 32768, 1), []
+async def long_ones(folder: Path) -> None:
+    """Needles at each depth in ever longer prompts, up to the whole context: a line each, printed as it is known."""
+    service = service_of(folder, 32768, 1)
     await service.start()
     try:
         for n_words in LONG_WORDS:
@@ -77,8 +77,7 @@ async def long_ones(folder: Path) -> list[str]:
                 result = await (await service.run({"messages": messages, "max_tokens": 60})).result()
                 choice, tokens = result["choices"][0], result["usage"]["prompt_tokens"]
                 said = choice["message"].get("content") or choice["message"].get("tool_calls")
-                lines.append(f"{tokens} tokens, needle at {depth}: {said == wanted}, {choice['finish_reason']}: {said!r}")
-        return lines
+                print(f"{tokens} tokens, needle at {depth}: {said == wanted}, {choice['finish_reason']}: {said!r}", flush=True)
     finally:
         await service.aclose()
 
@@ -166,7 +165,7 @@ def main() -> None:
     p.add_argument("--sheet", type=Path)
     a = p.parse_args()
     if a.long:
-        print("\n".join(asyncio.run(long_ones(a.model))))
+        asyncio.run(long_ones(a.model))
         return
     if a.speed:
         print("\n".join(asyncio.run(speed(a.model))))

@@ -45,7 +45,7 @@ STEPS ?= 9000
 # a folder whose two files it goes on from where there is no checkpoint, as models/beira-tiny; STEPS counts theirs, too
 FROM ?=
 LOOKING ?= 150
-COUNT ?= 50
+COUNT ?= 100
 MODEL := .venv-model
 # with glibc's own, a step of training takes 1.45 times as long (Debian: libtcmalloc-minimal4)
 ALLOCATOR := $(firstword $(wildcard /usr/lib/*/libtcmalloc_minimal.so.4 /usr/lib/*/libjemalloc.so.2))

@@ -99,8 +99,7 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
         p = batch.pictures
         rows, merged = net.vision(batches.normalised(p.patches), p.columns, p.rows)
         losses["seen"] = seen_loss(net.aids["seen"](merged), p)
-        if (p.ordered >= 0).any():
-            losses["ordered"] = spelled_loss(net.aids["seen letters"](merged), torch.from_numpy(p.ordered))
+        losses["ordered"] = spelled_loss(net.aids["seen letters"](merged), torch.from_numpy(p.ordered))
         at = torch.from_numpy(batch.at)
     flat = None if rows is None else rows.reshape(-1, net.s.hidden)
     asked = None if batch.pointed is None else torch.from_numpy(batch.pointed)
@@ -120,8 +119,7 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
         losses["placed"] = placed_loss(net.aids["placed"](told), p)
         losses["ranked"] = ranked_loss(net.aids["seen ranks"](merged), p) + ranked_loss(net.aids["told ranks"](F.rms_norm(told, told.shape[-1:])), p)
         losses["lettered"] = lettered_loss(net.aids["lettered"](F.rms_norm(told, told.shape[-1:])), p)
-        if (p.spelled >= 0).any():
-            losses["spelled"] = spelled_loss(net.aids["told letters"](F.rms_norm(told, told.shape[-1:])), torch.from_numpy(p.spelled))
+        losses["spelled"] = spelled_loss(net.aids["told letters"](F.rms_norm(told, told.shape[-1:])), torch.from_numpy(p.spelled))
         shown = edges(p)
         for i in OWN_LAYERS:
             own = tapped[i].reshape(-1, net.s.hidden)[at].view(rows.shape)

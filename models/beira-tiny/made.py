@@ -10,7 +10,7 @@ import random
 
 import saying
 from meanings import DEEDS, NOUNS, VERBS, said
-from skills import SKILLS, Maker, Parameter, Skill, code, mail, number, time
+from skills import SKILLS, WORDINGS_HELD_OUT, Maker, Parameter, Skill, code, mail, number, time
 
 NO_WORK = len(SKILLS) + len(VERBS) + len(NOUNS)
 """The sort of what no tool would be for."""
@@ -108,8 +108,8 @@ def _rows(
     rng: random.Random, language: str, verbs: tuple[str, ...], noun: str, article: str, count: int, is_short: bool, deed: tuple[str, str, str] | None
 ) -> tuple[str, ...]:
     """Some ways to ask for it; as for every skill, the last one stands for those that training never has."""
-    made = []
-    for _ in range(4):
+    made: list[str] = []
+    while len(made) < 4:
         joints = [rng.choice(("", "", " " + rng.choice(_JOINTS[language]))), *(" " + rng.choice(_JOINTS[language]) for _ in range(count))]
         values = "".join(f"{joint} {{{i}}}" for i, joint in enumerate(joints[:count]))
         r = rng.random()
@@ -123,5 +123,6 @@ def _rows(
             row, values = rng.choice(_LED[language]).replace("{l}", "{0}"), "".join(f"{joint} {{{i}}}" for i, joint in enumerate(joints[1:count], 1))
         row = row.replace("{x}", values).replace("{v}", rng.choice(verbs)).replace("{n}", noun)
         row = row.replace("{a}", its_article).replace("{um}", {"o": "um", "a": "uma"}[its_article])
-        made.append(row[0].upper() + row[1:])
+        if row.lower() not in WORDINGS_HELD_OUT:
+            made.append(row[0].upper() + row[1:])
     return (*made, made[0])

@@ -215,3 +215,7 @@ SKILLS_HELD_OUT = (
     Skill(("call_person", "phone"), ("Call a person",), (P(("name", "contact"), saying.name, "Who"),),
           ("Call {0}.", "Phone {0} now."), ("Ligue para {0}.", "Telefone para {0}.")),
 )  # fmt: skip
+WORDINGS_HELD_OUT = frozenset(
+    {row.lower() for s in SKILLS for row in (s.english[-1], s.portuguese[-1])} | {row.lower() for s in SKILLS_HELD_OUT for row in (*s.english, *s.portuguese)}
+)
+"""What training never asks, not even of a made-up tool."""

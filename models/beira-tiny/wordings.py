@@ -8,6 +8,7 @@ import re
 from collections import Counter
 
 from meanings import ROW_OF, content
+from skills import WORDINGS_HELD_OUT
 
 
 def _rows(text: str) -> dict[str, tuple[str, ...]]:
@@ -298,7 +299,8 @@ FILLERS = {"en": _fillers(ENGLISH), "pt": _fillers(PORTUGUESE)}
 
 def blurred(rng: random.Random, wording: str, ways: tuple[str, ...], language: str) -> str:
     """A wording some of whose words are left out or are others: all but those that tell what is asked for, as they are in the
-    dictionary or in several of the `ways` to ask it, and those beside a value. What has no such words stays as it is."""
+    dictionary or in several of the `ways` to ask it, and those beside a value. What has no such words stays as it is, as does what
+    would become a wording that is held out."""
     common = Counter(w for way in ways for w in set(content(way)))
     words = wording.split()
     telling = [any(w in ROW_OF or common[w] > 2 for w in content(word)) for word in words]
@@ -316,4 +318,4 @@ def blurred(rng: random.Random, wording: str, ways: tuple[str, ...], language: s
         else:
             made.append(word)
     text = " ".join(made)
-    return text[0].upper() + text[1:]
+    return wording if text.lower() in WORDINGS_HELD_OUT else text[0].upper() + text[1:]

@@ -39,6 +39,17 @@ def test_a_blurred_wording_keeps_its_values_and_what_tells_what_is_asked_for() -
     assert changed > 100
 
 
+def test_a_blurred_wording_is_never_one_that_is_held_out() -> None:
+    rng, light = random.Random(1), next(s for s in skills.SKILLS if s.names[0] == "set_light")
+    wording = "Please turn the {0} light {1}."
+    ways = (*light.english[:-1], *wordings.ENGLISH["set_light"])
+    assert wording in ways
+    texts = {wordings.blurred(rng, wording, ways, "en") for _ in range(300)}
+    assert len(texts) > 3
+    assert light.english[-1] == "Turn the {0} light {1}."
+    assert light.english[-1] not in texts
+
+
 def test_a_wording_without_telling_words_stays_as_it_is() -> None:
     way = "I would like {0} {1}."
     assert wordings.blurred(random.Random(1), way, (way,), "en") == way

@@ -20,6 +20,8 @@ from scenes import CELL, Scene, draw_page, padded_cells, picture_size, pixels
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
+LARGE = {"seeing": 0.3, "listing": 0.6, "spotting": 0.02}
+"""The kinds of batches with pictures, and how many of each have large ones."""
 LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -183,10 +185,10 @@ def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: 
     rng = random.Random(f"{seed} {kind} {index}")
     if kind == "reading":
         return [pages(seed, index * count + i, size) for i in range(count)]
-    if kind in ("seeing", "spotting"):
-        cells = data.cells_for(rng, 0.2, is_even=True) if kind == "seeing" else data.cells_for(rng, 0.02)
+    if kind in LARGE:
+        cells = data.cells_for(rng, LARGE[kind], is_even=kind != "spotting")
         size = max(3, min(size, 400 // (cells[0] * cells[1])))
-        make_one = data.seeing_chat if kind == "seeing" else data.reading_chat
+        make_one = {"seeing": data.seeing_chat, "listing": data.listing_chat, "spotting": data.reading_chat}[kind]
         chats = [make_one(rng, cells) for _ in range(size * count)]
     else:
         make = {"saying": data.saying_chat, "calling": data.calling_chat, "recalling": data.recalling_chat}[kind]

@@ -119,7 +119,7 @@ def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None
         tool = rng.choice(made)
         asked, call = ask(rng, tool, chat.language, held_out)
         calls = [call]
-        if r > 0.72:
+        if r > (0.72 if held_out else 0.65):
             asked, calls = _two(rng, made, tool, asked, call, chat.language, held_out)
         if not held_out and rng.random() < 0.3:
             values = [str(v) for c in calls for v in c.arguments.values()]

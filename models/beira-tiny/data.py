@@ -42,7 +42,7 @@ def scene(rng: random.Random, cells: Cells, held_out: bool, text: float = 0.4, c
         return draw_text(rng, size, held_out)
     if cells[0] * cells[1] <= MIN_CELLS:
         count = count or rng.choice((1, 1, 2))
-    return draw_shapes(rng, size, count or rng.choices((1, 2, 3, 4), (3, 4, 3, 2))[0], held_out)
+    return draw_shapes(rng, size, count or rng.choices((1, 2, 3, 4), (3, 4, 3, 2) if held_out else (2, 3, 4, 4))[0], held_out)
 
 
 def _chat(rng: random.Random, held_out: bool) -> Chat:
@@ -82,6 +82,13 @@ def reading_chat(rng: random.Random, cells: Cells, held_out: bool = False) -> Ch
     """One picture with a text, which is asked for at once: reading needs far more pictures than answers."""
     chat, seen = _chat(rng, held_out), scene(rng, cells, held_out, text=1.0)
     seeing.ask_about(rng, chat, seen, seeing.question(rng, seen, chat.language, held_out))
+    return chat
+
+
+def listing_chat(rng: random.Random, cells: Cells, held_out: bool = False) -> Chat:
+    """One picture of shapes, which are asked for at once: what is told in order needs more pictures than answers, too."""
+    chat, seen = _chat(rng, held_out), scene(rng, cells, held_out, text=0.0)
+    seeing.ask_about(rng, chat, seen, seeing.describe(rng, seen, chat.language, held_out))
     return chat
 
 

@@ -49,8 +49,9 @@ _WITH_VERB = {
 }  # fmt: skip
 _WITH_DEED = {
     "en": ("I need the {d} of {n}{x}.", "{d} of {n}{x}, please.", "Give me the {d} of the {n}{x}.", "What is the {d} of {n}{x}?", "I want a {d} of the {n}{x}.",
-           "Do the {d} of {n}{x}."),
-    "pt": ("Preciso d{a} {d} de {n}{x}.", "{d} de {n}{x}, por favor.", "Quero {um} {d} de {n}{x}.", "Qual é {a} {d} de {n}{x}?", "Faça {a} {d} de {n}{x}.", "Dê {a} {d} de {n}{x}."),
+           "Do the {d} of {n}{x}.", "Find the {d} of the {n}{x}.", "Show the {d} of {n}{x}.", "Check the {d} of the {n}{x}.", "Get me the {d} of {n}{x}."),
+    "pt": ("Preciso d{a} {d} de {n}{x}.", "{d} de {n}{x}, por favor.", "Quero {um} {d} de {n}{x}.", "Qual é {a} {d} de {n}{x}?", "Faça {a} {d} de {n}{x}.", "Dê {a} {d} de {n}{x}.",
+           "Mostre {a} {d} de {n}{x}.", "Busque {a} {d} de {n}{x}.", "Veja {a} {d} de {n}{x}.", "Traga {a} {d} de {n}{x}."),
 }  # fmt: skip
 """With the noun for what is done."""
 

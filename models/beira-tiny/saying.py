@@ -79,11 +79,11 @@ def syllables(rng: random.Random) -> str:
 def word(rng: random.Random, held_out: bool) -> str:
     """A known word, or, more often in training, one that never was: letters, or syllables."""
     r = rng.random()
-    if r < (0.3 if held_out else 0.15):
+    if r < (0.3 if held_out else 0.2):
         return "".join(rng.choice(string.ascii_lowercase) for _ in range(rng.randint(3, 7)))
     if held_out:
         return rng.choice(WORDS_HELD_OUT)
-    return syllables(rng) if r < 0.45 else rng.choice(COMMON) if r < 0.75 else rng.choice(WORDS)
+    return syllables(rng) if r < 0.48 else rng.choice(COMMON) if r < 0.75 else rng.choice(WORDS)
 
 
 def name(rng: random.Random, held_out: bool) -> str:

@@ -32,8 +32,8 @@ from network import Network, Shape
 
 MIX = (("seeing", 10), ("seeing", 10), ("seeing", 10), ("spotting", 18), ("calling", 5), ("calling", 5), ("saying", 8), ("recalling", 1), ("reading", 250), ("reading", 250))
 """One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers; "spotting" is pictures
-whose text is asked for at once, "reading" the tower alone, on so many tokens of pages."""
-LATER = (("seeing", 7), ("seeing", 7), ("spotting", 18), ("calling", 7), ("calling", 7), ("saying", 12), ("recalling", 1), ("reading", 350), ("reading", 350))
+whose text is asked for at once, "listing" those whose shapes are, "reading" the tower alone, on so many tokens of pages."""
+LATER = (("seeing", 7), ("seeing", 7), ("listing", 12), ("spotting", 12), ("calling", 7), ("calling", 7), ("saying", 7), ("recalling", 1), ("reading", 200), ("reading", 200))
 LATER_FROM = 0.6
 """Of the steps: from there on LATER's batches, as calls take longest to learn and need no pictures."""
 HAS_HALF = any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16"))

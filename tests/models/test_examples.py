@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import random
 import re
@@ -33,6 +34,7 @@ def chats(count: int, *, held_out: bool = False) -> list[Chat]:
     for i in range(count):
         rng = random.Random(i)
         made.append(data.seeing_chat(rng, data.cells_for(rng), held_out))
+        made.append(data.listing_chat(rng, data.cells_for(rng, 0.5, is_even=True), held_out))
         made.append(data.saying_chat(rng, held_out))
         made.append(data.calling_chat(rng, held_out))
     return made
@@ -74,6 +76,21 @@ def test_pictures_have_up_to_448_pixels_a_side() -> None:
     assert {max(c) for c in cells} == set(range(2, 17))
     assert max(a * b for a, b in cells) > 200
     assert all(min(c) >= 2 and max(c) <= 3 * min(c) for c in cells)
+
+
+def test_a_box_is_brought_near_another_in_the_order_of_telling() -> None:
+    n_moved = 0
+    for i in range(60):
+        rng = random.Random(i)
+        boxes = scenes._places(rng, 196, 168, 3)
+        moved = scenes._brought_near(rng, 196, 168, boxes)
+        assert all(0 <= b[0] < b[2] <= 196 and 0 <= b[1] < b[3] <= 168 for b in moved)
+        assert all(scenes._are_apart(a, b) for k, a in enumerate(moved) for b in moved[:k])
+        if moved != boxes:
+            n_moved += 1
+            keys = sorted(map(scenes._order, moved))
+            assert min(b - a for a, b in itertools.pairwise(keys)) < 17
+    assert n_moved > 40
 
 
 def test_boxes_are_where_the_shapes_are() -> None:

@@ -249,7 +249,7 @@ def _brought_near(rng: random.Random, width: int, height: int, boxes: list[Box])
         y = rng.uniform(1, max(1, height - 1 - side))
         x = _order(boxes[j]) + rng.uniform(-14, 14) - 0.5 * (y + side / 2) - side / 2
         moved = round(x), round(y), round(x) + side, round(y) + side
-        if 1 <= x and moved[2] <= width - 1 and all(_are_apart(moved, b) for k, b in enumerate(boxes) if k != i):
+        if x >= 1 and moved[2] <= width - 1 and all(_are_apart(moved, b) for k, b in enumerate(boxes) if k != i):
             return [*boxes[:i], moved, *boxes[i + 1 :]]
     return boxes
 

@@ -100,8 +100,8 @@ def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None
     chosen = rng.sample(known, rng.choice((1, 1, 2, 2, 3) if held_out else (1, 2, 2, 3, 3)))
     if not held_out:
         chosen = [made_up(rng) if rng.random() < 0.5 else s for s in chosen]
-        if len(chosen) > 1 and rng.random() < 0.4:
-            chosen[1] = made_up(rng, chosen[0])
+        if len(chosen) > 1 and (r := rng.random()) < 0.7:
+            chosen[1] = made_up(rng, chosen[0]) if r < 0.4 else rng.choice(_alike(chosen[0]))
     if held_out and rng.random() < 0.4:
         chosen[0] = rng.choice(SKILLS_HELD_OUT)
     made = [define(rng, s, held_out) for s in dict.fromkeys(chosen)]
@@ -142,7 +142,8 @@ def _two(rng: random.Random, made: list[Made], tool: Made, asked: str, call: Cal
         if other != value:
             both = asked.replace(str(value), f"{value}{AND[language]}{other}", 1)
             return both, [call, Call(tool.name, {key: other})]
-    second, call2 = ask(rng, rng.choice(made), language, held_out)
+    others = made if held_out or rng.random() < 0.5 else [m for m in made if m is not tool] or made
+    second, call2 = ask(rng, rng.choice(others), language, held_out)
     if call2 == call:
         return asked, [call]
     joiner = AND[language] if rng.random() < 0.5 else " "
@@ -153,11 +154,21 @@ def _two(rng: random.Random, made: list[Made], tool: Made, asked: str, call: Cal
     return asked + joiner + second, [call, call2]
 
 
+def _alike(skill: Skill) -> list[Skill]:
+    """The table's skills that are given what this one is, a city or a file: whose requests look like its own."""
+    makers = {p.make for p in skill.parameters}
+    found = [s for s in SKILLS if s is not skill and makers & {p.make for p in s.parameters}]
+    return found or [s for s in SKILLS if s is not skill]
+
+
 def _ask_no_tool(rng: random.Random, chat: Chat, made: list[Made], held_out: bool) -> None:
     """What none of the tools is for: something else, or another tool's work."""
     mine = {m.skill.names[0] for m in made}
     if rng.random() < (0.3 if held_out else 0.55) and "search" not in mine:  # what finds anything would fit
-        other = rng.choice([s for s in SKILLS if s.names[0] not in mine])
+        others = [s for s in SKILLS if s.names[0] not in mine]
+        if not held_out and rng.random() < 0.6:
+            others = [s for s in _alike(rng.choice(made).skill) if s in others] or others
+        other = rng.choice(others)
         if not held_out and rng.random() < 0.5:
             other = made_up(rng, rng.choice(made).skill if rng.random() < 0.5 else None)
         asked, _ = ask(rng, define(rng, other, held_out), chat.language, held_out)

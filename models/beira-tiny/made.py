@@ -21,7 +21,7 @@ KEYS = (
 )  # fmt: skip
 _MAKERS: tuple[tuple[Maker, str], ...] = (
     (saying.word, "string"), (saying.word, "string"), (saying.city, "string"), (saying.name, "string"), (code, "string"),
-    (saying.phrase, "string"), (number(1, 999), "integer"), (number(1, 99), "number"), (mail, "string"), (time, "string"),
+    (saying.phrase, "string"), (saying.phrase, "string"), (saying.phrase, "string"), (number(1, 999), "integer"), (number(1, 99), "number"), (mail, "string"), (time, "string"),
 )  # fmt: skip
 _JOINTS = {
     "en": ("for", "in", "with", "at", "to", "from", "by", "on", "as", "of", "called", "with the name"),

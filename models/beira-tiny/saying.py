@@ -118,7 +118,8 @@ def phrase(rng: random.Random, held_out: bool) -> str:
     """Some words; in training the same one comes again more often than by chance, as copying goes astray there."""
     words: list[str] = []
     for _ in range(rng.randint(1, 5)):
-        words.append(rng.choice(words) if words and not held_out and rng.random() < 0.12 else word(rng, held_out))
+        r = 1.0 if held_out or not words else rng.random()
+        words.append(words[-1] if r < 0.1 else rng.choice(words) if r < 0.22 else word(rng, held_out))
     return " ".join(words)
 
 

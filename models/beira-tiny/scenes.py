@@ -128,8 +128,6 @@ def draw_shapes(rng: random.Random, size: tuple[int, int], count: int, held_out:
                 break
     shades = [shade(rng, c, held_out) for _, c in pairs]
     boxes = _places(rng, width, height, count)
-    if not held_out and len(boxes) > 1 and rng.random() < 0.5:
-        boxes = _brought_near(rng, width, height, boxes)
     pairs, shades = pairs[: len(boxes)], shades[: len(boxes)]
     scale = 1 if rng.random() < 0.3 else 3
     image = _background(rng, size, shades, [c for _, c in pairs]).resize((width * scale, height * scale), PIL.Image.Resampling.NEAREST)
@@ -142,7 +140,7 @@ def draw_shapes(rng: random.Random, size: tuple[int, int], count: int, held_out:
         shapes.append(Shape(kind, colour, (round(min(xs)), round(min(ys)), round(max(xs)), round(max(ys)))))
     if scale > 1:
         image = image.resize(size, PIL.Image.Resampling.BOX)
-    shapes.sort(key=lambda s: _order(s.box))
+    shapes.sort(key=lambda s: order(s.box))
     return Scene(image, tuple(shapes))
 
 
@@ -236,22 +234,10 @@ def _places(rng: random.Random, width: int, height: int, count: int) -> list[Box
     return boxes
 
 
-def _order(box: Box) -> float:
-    """By which shapes are told one after the other: from left to right, and a little from above."""
-    return (box[0] + box[2]) / 2 + (box[1] + box[3]) / 4
-
-
-def _brought_near(rng: random.Random, width: int, height: int, boxes: list[Box]) -> list[Box]:
-    """One box moved to where it comes next to another in the order in which they are told: those are confused most."""
-    for _ in range(40):
-        i, j = rng.sample(range(len(boxes)), 2)
-        side = max(19, round((boxes[i][2] - boxes[i][0]) * rng.uniform(0.6, 1)))
-        y = rng.uniform(1, max(1, height - 1 - side))
-        x = _order(boxes[j]) + rng.uniform(-14, 14) - 0.5 * (y + side / 2) - side / 2
-        moved = round(x), round(y), round(x) + side, round(y) + side
-        if x >= 1 and moved[2] <= width - 1 and all(_are_apart(moved, b) for k, b in enumerate(boxes) if k != i):
-            return [*boxes[:i], moved, *boxes[i + 1 :]]
-    return boxes
+def order(box: Box) -> tuple[int, int]:
+    """By which shapes are told one after the other: by the token that shows them first, row by row. So each token can know which
+    of the shapes it shows from those before it alone; a text model's token sees no others."""
+    return (box[1] + 3) // CELL, box[0]
 
 
 def _are_apart(a: Box, b: Box, gap: int = 3) -> bool:

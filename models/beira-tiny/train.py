@@ -56,6 +56,8 @@ class Common:
     should_save: Any
     should_stop: Any
     is_asked_to_stop: threading.Event
+    slowing: float
+    """The share of the steps, at the end, over which the rate falls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +162,9 @@ class Learner:
             (self.work / (name + ".part")).replace(self.work / name)
 
     def rate(self) -> float:
-        """Warm-up at each stage's beginning, then even, then down to nothing over the last third."""
+        """Warm-up at each stage's beginning, then even, then down to nothing over the last steps, a third by itself."""
         since = self.step - (0 if self.step < self.looking else self.looking)
-        left = (self.steps - self.step) / max(1, 0.35 * (self.steps - self.looking))
+        left = (self.steps - self.step) / max(1, self.common.slowing * (self.steps - self.looking))
         return min(1.0, (since + 1) / 30, 1.0 if self.step < self.looking else left)
 
     def apply(self) -> None:
@@ -246,7 +248,8 @@ def main() -> None:
     p.add_argument("--work", type=Path, required=True, help="tokenizer.json is there; checkpoint.pt is written there")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--looking", type=int, default=150, help="steps of the tower alone")
-    p.add_argument("--steps", type=int, default=6000, help="steps in all; the last third slows down")
+    p.add_argument("--steps", type=int, default=6000, help="steps in all")
+    p.add_argument("--slowing", type=float, default=0.35, help="the share of the steps, at the end, over which the rate falls to nothing")
     p.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")
     p.add_argument("--learners", type=int, default=2, help="processes of one thread each")
     a = p.parse_args()
@@ -261,7 +264,7 @@ def main() -> None:
     context = multiprocessing.get_context("fork")
     size = sum(x.numel() for x in net.parameters())
     gradients = tuple(torch.zeros(size).share_memory_() for _ in range(a.learners))
-    common = Common(a.learners, gradients, context.Barrier(a.learners), context.Value("b", False), context.Value("b", False), threading.Event())
+    common = Common(a.learners, gradients, context.Barrier(a.learners), context.Value("b", False), context.Value("b", False), threading.Event(), a.slowing)
     queue = context.Queue(24)
     produced = (a.seed, first, a.looking, a.steps, a.work / "tokenizer.json", queue, a.learners)
     others = [context.Process(target=produce, args=produced, daemon=True)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 import json
 import random
 import re
@@ -78,19 +77,11 @@ def test_pictures_have_up_to_448_pixels_a_side() -> None:
     assert all(min(c) >= 2 and max(c) <= 3 * min(c) for c in cells)
 
 
-def test_a_box_is_brought_near_another_in_the_order_of_telling() -> None:
-    n_moved = 0
-    for i in range(60):
-        rng = random.Random(i)
-        boxes = scenes._places(rng, 196, 168, 3)
-        moved = scenes._brought_near(rng, 196, 168, boxes)
-        assert all(0 <= b[0] < b[2] <= 196 and 0 <= b[1] < b[3] <= 168 for b in moved)
-        assert all(scenes._are_apart(a, b) for k, a in enumerate(moved) for b in moved[:k])
-        if moved != boxes:
-            n_moved += 1
-            keys = sorted(map(scenes._order, moved))
-            assert min(b - a for a, b in itertools.pairwise(keys)) < 17
-    assert n_moved > 40
+def test_shapes_are_told_row_by_row() -> None:
+    for i in range(40):
+        scene = scenes.draw_shapes(random.Random(i), (196, 168), 4)
+        first = [((s.box[1] + 3) // 28, s.box[0]) for s in scene.shapes]
+        assert first == sorted(first)
 
 
 def test_boxes_are_where_the_shapes_are() -> None:

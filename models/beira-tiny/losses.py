@@ -8,7 +8,7 @@ from torch import Tensor
 
 import batches
 from batches import Batch, Pictures
-from network import ASKED_LAYERS, COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, OWN_LAYERS, POINTED_LAYERS, TOLD_LAYER, Network, waves
+from network import ASKED_LAYERS, COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, OWN_LAYERS, POINTED_LAYERS, TOLD_LAYER, WORDS_LAYER, Network, waves
 from scenes import CELL
 
 SHARES = {
@@ -115,9 +115,10 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
         losses[name] = F.cross_entropy(net.aids[name](F.rms_norm(known, known.shape[-1:])), truth)
     if rows is not None:
         told = tapped[TOLD_LAYER].reshape(-1, net.s.hidden)[at].view(rows.shape)
+        counted = tapped[WORDS_LAYER].reshape(-1, net.s.hidden)[at].view(rows.shape)  # a layer more, to pass on what was counted
         losses["told"] = seen_loss(net.aids["told"](told), p)
         losses["placed"] = placed_loss(net.aids["placed"](told), p)
-        losses["ranked"] = ranked_loss(net.aids["seen ranks"](merged), p) + ranked_loss(net.aids["told ranks"](F.rms_norm(told, told.shape[-1:])), p)
+        losses["ranked"] = ranked_loss(net.aids["seen ranks"](merged), p) + ranked_loss(net.aids["told ranks"](F.rms_norm(counted, told.shape[-1:])), p)
         losses["lettered"] = lettered_loss(net.aids["lettered"](F.rms_norm(told, told.shape[-1:])), p)
         losses["spelled"] = spelled_loss(net.aids["told letters"](F.rms_norm(told, told.shape[-1:])), torch.from_numpy(p.spelled))
         shown = edges(p)

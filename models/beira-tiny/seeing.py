@@ -239,7 +239,7 @@ def relation(rng: random.Random, scene: Scene, language: str, held_out: bool) ->
         said = f"{sentence(the_a)} is {SIDES['en'][side]} {the_b}"
     else:
         said = f"{sentence(the_a)} está {SIDES['pt'][side]}{the_b}"
-    if rng.random() < 0.5 and len(scene.shapes) == 2:
+    if rng.random() < (0.5 if held_out else 0.7) and len(scene.shapes) == 2:
         return f"Where is {the_a}?" if language == "en" else f"Onde está {the_a}?", said + ".", f"relation {side}"
     opposite = {"left": "right", "right": "left", "above": "below", "below": "above"}
     asked = side if rng.random() < 0.5 else opposite[side]

@@ -236,7 +236,8 @@ def _places(rng: random.Random, width: int, height: int, count: int) -> list[Box
 
 def order(box: Box) -> tuple[int, int]:
     """By which shapes are told one after the other: by the token that shows them first, row by row. So each token can know which
-    of the shapes it shows from those before it alone; a text model's token sees no others."""
+    of the shapes it shows from those before it alone; a text model's token sees no others. Less than three pixels' height of a
+    shape, as of a tip, is not seen."""
     return (box[1] + 3) // CELL, box[0]
 
 

@@ -35,7 +35,7 @@ MIX = (("seeing", 10), ("seeing", 10), ("seeing", 10), ("spotting", 18), ("calli
 whose text is asked for at once, "listing" those whose shapes are, "reading" the tower alone, on so many tokens of pages."""
 LATER = (("seeing", 7), ("seeing", 7), ("listing", 12), ("spotting", 8), ("calling", 9), ("calling", 9), ("saying", 6), ("recalling", 1), ("reading", 120), ("reading", 120))
 LATER_FROM = 0.6
-"""Of the steps: from there on LATER's batches, as calls take longest to learn and need no pictures."""
+"""Of the steps: from there on LATER's batches, with more calls, which take longest to learn, and lists."""
 HAS_HALF = any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 """Whether the processor multiplies in bfloat16 itself: then products of matrices are computed so, five times as fast as
 torch's in 32 bits on the machine that this was measured on, a whole step in 0.38 of the time. Weights, their sums and the

@@ -42,7 +42,8 @@ def scene(rng: random.Random, cells: Cells, held_out: bool, text: float = 0.4, c
         return draw_text(rng, size, held_out)
     if cells[0] * cells[1] <= MIN_CELLS:
         count = count or rng.choice((1, 1, 2))
-    return draw_shapes(rng, size, count or rng.choices((1, 2, 3, 4), (3, 4, 3, 2) if held_out else (2, 3, 4, 4))[0], held_out)
+    often = (3, 4, 3, 2) if held_out else (2, 3, 4, 4) if cells[0] * cells[1] <= 42 else (4, 3, 4, 4)
+    return draw_shapes(rng, size, count or rng.choices((1, 2, 3, 4), often)[0], held_out)
 
 
 def _chat(rng: random.Random, held_out: bool) -> Chat:

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from chats import Chat, parts
 from matching import note_request, note_tools, note_words, point_call, point_choice
 from network import DECADES
-from pointing import Encoded, Pieces, point_list, point_shapes, point_told, point_verdict, point_words
+from pointing import Encoded, Pieces, point_list, point_shapes, point_told, point_verdict, point_words, stated
 from runtime.engine.request import Image, Markup, Text
 from scenes import padded_cells
 from tokens import markup_ids
@@ -104,7 +104,8 @@ class Encoder:
         if task == "needle" and not chat.tools:
             note_words(made, made.question)
         if task.endswith(("colour", "kind")):
-            made.decide((text.rindex(" "), len(text) - 1), 4.0)
+            told = stated(text)
+            made.decide((told.rindex(" "), len(told)), 4.0)
         if (digit := re.fullmatch(r'\{"count": (\d)\}', text)) and made.pictures:
             made.decide(digit.span(1), 4.0)
         if task == "two images":

@@ -54,11 +54,11 @@ async def ask(service: Service, one: Example, gate: asyncio.Semaphore) -> Answer
     return one, message, score(one, message)
 
 
-async def evaluate(folder: Path, tasks: list[str], count: int, held_out: bool, *, at_once: int = 8) -> list[Answered]:
+async def evaluate(folder: Path, tasks: list[str], seeds: range, held_out: bool, *, at_once: int = 8) -> list[Answered]:
     service, gate = service_of(folder), asyncio.Semaphore(at_once)
     await service.start()
     try:
-        asked = [example(t, language, i, held_out) for t in tasks for language in ("en", "pt") for i in range(count)]
+        asked = [example(t, language, i, held_out) for t in tasks for language in ("en", "pt") for i in seeds]
         return list(await asyncio.gather(*(ask(service, one, gate) for one in asked)))
     finally:
         await service.aclose()
@@ -156,6 +156,7 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--model", type=Path, default=Path(__file__).parent, help="folder of the two files")
     p.add_argument("--count", type=int, default=100, help="examples a task and language")
+    p.add_argument("--first", type=int, default=0, help="the first example's seed: from 7000 on are others, of which no answer was looked at")
     p.add_argument("--tasks", nargs="*", default=list(TASKS))
     p.add_argument("--seen", action="store_true", help="ask what training may have had")
     p.add_argument("--show", type=int, default=0, help="print so many wrong answers a task")
@@ -170,7 +171,7 @@ def main() -> None:
     if a.speed:
         print("\n".join(asyncio.run(speed(a.model))))
         return
-    answered = asyncio.run(evaluate(a.model, a.tasks, a.count, not a.seen))
+    answered = asyncio.run(evaluate(a.model, a.tasks, range(a.first, a.first + a.count), not a.seen))
     made = figures(answered)
     print(table(made))
     for task in a.tasks if a.show else ():

@@ -151,7 +151,8 @@ Explain how {w} and {w} are different.|What language do they speak in {c}?|What 
 How long does it take to learn {w}?|Do you like {w}?|What is {n}'s phone number?|List the planets.
 Who discovered {w}?|What is the speed of light?|Tell me about {c}.|Tell me about the {w}.|What is a {w}?
 Why did {n} leave {c}?|How can I learn {w}?|What time does the {w} leave?|Where can I find {w}?|Who was {n}?|How many {w} are in the {w}?
-How many {w} does a {w} have?|How many {w} live in {c}?|How tall is the {w}?|Is there {w} in {c}?|Can you recommend a {w}?""".replace("\n", "|").split("|")
+How many {w} does a {w} have?|How many {w} live in {c}?|How tall is the {w}?|Is there {w} in {c}?|Can you recommend a {w}?|How is {w} different from {w}?
+How is life in {c}?|How is {n} these days?|How is the {w} of {c} called?|Where can I learn {w}?""".replace("\n", "|").split("|")
     ),
     "pt": tuple(
         """Quem escreveu {w}?|Qual é o sentido de {w}?|Como se cozinha {w}?|Por que o {w} é {w}?|Quem é o presidente de {c}?
@@ -162,7 +163,8 @@ Resuma a história de {c}.|O que é o amor?|Quem pintou {w}?|Como chego em {c}?|
 Traduza {w} para o alemão.|Quanto pesa {w}?|Quais são as regras de {w}?|Qual {w} é o mais rápido?|Devo comprar {w}?
 Que língua se fala em {c}?|Você gosta de {w}?|Quem descobriu {w}?|Fale sobre {c}.|Fale sobre {w}.|O que é {w}?
 Qual é o telefone de {n}?|Quando abre {w}?|Quem foi {n}?|Como posso aprender {w}?|Onde fica {w}?|Quantos {w} tem o {w}?|Quantas {w} há em {c}?|Quanto mede {w}?
-Existe {w} em {c}?|Qual é a moeda de {c}?|O que devo levar para {c}?""".replace("\n", "|").split("|")
+Existe {w} em {c}?|Qual é a moeda de {c}?|O que devo levar para {c}?|Como é a vida em {c}?
+Como vai {n}?|Onde posso aprender {w}?|Cite algumas cidades de {c}.""".replace("\n", "|").split("|")
     ),
 }
 ODD_HELD_OUT = {
@@ -207,6 +209,16 @@ def the_shape(kind: str, colour: str | None, language: str) -> str:
         return "the " + (kind if colour is None else f"{colour} {kind}")
     noun, is_feminine, _ = KINDS_PT[kind]
     return ("a " if is_feminine else "o ") + (noun if colour is None else shape_name(kind, colour, language))
+
+
+def a_kind(kind: str, language: str) -> str:
+    """`a circle`, `uma estrela`."""
+    return f"a {kind}" if language == "en" else f"{'uma' if KINDS_PT[kind][1] else 'um'} {KINDS_PT[kind][0]}"
+
+
+def kinds_name(kind: str, language: str) -> str:
+    """The plural: `crosses`, `cruzes`."""
+    return KINDS_PT[kind][2] if language == "pt" else {"cross": "crosses"}.get(kind, kind + "s")
 
 
 def kind_name(kind: str, language: str) -> str:

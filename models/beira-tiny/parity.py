@@ -22,7 +22,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 import data
 import export
-import seeing
+import questions
 from batches import MEAN, STD
 from chats import Chat, request
 from encoding import Encoder
@@ -98,7 +98,7 @@ def inputs(count: int = 50) -> list[Chat]:
         cells = ((16, 16), (16, 6), (5, 14), (3, 3), (2, 4), (9, 4))[i % 6] if i % 2 else data.cells_for(rng)
         chat = data._chat(rng, False)
         scenes = [data.scene(rng, cells, False) for _ in range(1 + (i % 7 == 0))]
-        chat.ask(*scenes, seeing.DESCRIBE[chat.language][0])
+        chat.ask(*scenes, questions.DESCRIBE[chat.language][0])
         chat.answer("", "describe")
         made.append(chat)
     return made

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from chats import Chat
-from lexicon import COLOURS_PT, KINDS, KINDS_PT, ORDINALS, kind_name, shape_name, the_shape
+from lexicon import COLOURS_PT, KINDS, KINDS_PT, ORDINALS, kind_name, kinds_name, shape_name, the_shape
 from scenes import CELL, Box, Shape
 
 LOOKING, BESIDE, MATCHING, COPYING, MEASURING, RECOGNISING = range(6)
@@ -108,8 +108,9 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
             spans += bounds
             for span in bounds:
                 point_bounds(made, s, span, picture)
-        if len(made.pictures) == 1 and _is_asked_for(s, text, task, chat.language):
-            spans.append((text.rindex(" "), len(text) - 1))
+        told = stated(text)
+        if len(made.pictures) == 1 and _is_asked_for(s, told + ".", task, chat.language):
+            spans.append((told.rindex(" "), len(told)))
         for span in spans:
             made.point(span, LOOKING, cells_of(s.box, picture))
     if "relation" in task and len(named) == 2:
@@ -121,12 +122,26 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
         made.decide(between, 3.0)
         made.boxed += [(place, first.box) for place in made.before(between)]
         made.note("side", made.before(between), DIRECTIONS.index(task.rsplit(maxsplit=1)[1]))
+    if task.endswith("where") and len(named) == 1:
+        ((at, s, picture),) = named
+        place, columns, rows = picture
+        behind = at + len(shape_name(s.kind, s.colour, chat.language)), len(text)
+        for head in (LOOKING, MEASURING):
+            made.point(behind, head, cells_of(s.box, picture))
+        made.point(behind, BESIDE, [place + columns * rows - 1])  # which stands where the picture ends
+        made.decide(behind, 2.0)
+        made.boxed += [(p, s.box) for p in made.before(behind)]
     for scene, picture in zip(chat.scenes, made.pictures, strict=False):
         if scene.text and (at := text.find(scene.text)) >= 0:
             for i, box in enumerate(scene.letters):
                 made.point((at + i, at + i + 1), LOOKING, cells_of(box, picture))
             for i in range(len(scene.text) + 1):  # the last time, that none is left
                 made.note("turn", made.before((at + i, at + i + 1)), min(i, MOST_LETTERS - 1))
+
+
+def stated(text: str) -> str:
+    """What an answer says before its verdict, or all of it: `The circle is red`."""
+    return text.split(";")[0].removesuffix(".")
 
 
 def point_bounds(made: Encoded, s: Shape, bounds: Span, picture: Picture) -> None:
@@ -196,7 +211,7 @@ def point_verdict(made: Encoded, language: str) -> None:
     made.decide((found.start(3) - 1, found.end(3)), 5.0)  # the space too: `yes` has it as a token of its own, ` no` has not
 
 
-_PLURALS = {"en": {{"cross": "crosses"}.get(k, k + "s"): k for k in KINDS}, "pt": {KINDS_PT[k][2]: k for k in KINDS}}
+_PLURALS = {language: {kinds_name(k, language): k for k in KINDS} for language in ("en", "pt")}
 
 
 def point_words(made: Encoded) -> None:

@@ -159,6 +159,9 @@ def repeat(rng: random.Random, language: str, held_out: bool) -> Question:
 
 def spell(rng: random.Random, language: str, held_out: bool) -> Question:
     text = word(rng, held_out)
+    if not held_out and rng.random() < 0.3:  # letters that are doubled are the hardest
+        i = rng.randrange(len(text))
+        text = text[:i] + text[i] + text[i:]
     return wording(rng, SPELL, language, held_out).format(t=text), "-".join(text), "spell"
 
 
@@ -192,7 +195,8 @@ def sentence_of(rng: random.Random, held_out: bool) -> str:
     return " ".join(words).capitalize() + "."
 
 
-TASKS = ((greet, 0.5), (capital, 1), (capitals, 0.25), (add, 1.3), (repeat, 2), (spell, 2), (unknown, 1.6), (recall, 0.9))
+TASKS = ((greet, 0.5, 0.5), (capital, 1, 1), (capitals, 0.25, 0.6), (add, 1.3, 1.3), (repeat, 2, 2), (spell, 2, 3), (unknown, 1.6, 1.6), (recall, 0.9, 0.9))
+"""How often each is asked in evaluation, and in training."""
 
 
 OPENERS = {
@@ -210,7 +214,7 @@ def opened(rng: random.Random, asked: str, language: str, kept: Iterable[str] = 
 
 
 def question(rng: random.Random, language: str, held_out: bool) -> Question:
-    task = rng.choices([t for t, _ in TASKS], [w for _, w in TASKS])[0]
+    task = rng.choices([t for t, *_ in TASKS], [evaluated if held_out else trained for _, evaluated, trained in TASKS])[0]
     asked, said, name = task(rng, language, held_out)
     if not held_out and name in ("repeat", "spell", "sum", "capital") and rng.random() < 0.2:
         asked = opened(rng, asked, language)

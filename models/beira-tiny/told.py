@@ -7,6 +7,7 @@ import random
 import PIL.Image
 
 import seeing
+from answers import Question
 from lexicon import COLOURS, KINDS
 from scenes import Scene, Shape
 
@@ -17,7 +18,7 @@ _TELLING = {
 }
 
 
-def question(rng: random.Random, language: str) -> seeing.Question:
+def question(rng: random.Random, language: str) -> Question:
     """What is there, a question about it, and the answer that a picture of it would get."""
     shapes: list[Shape] = []
     for _ in range(rng.choices((1, 2, 3, 4), (1, 3, 4, 4))[0]):

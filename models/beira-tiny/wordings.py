@@ -76,6 +76,7 @@ create_event: I have {0} at {1}.|Book {0} into my calendar for {1}.|Plan {0} for
 |I want {0} in the calendar at {1}.|Mark {0} at {1} on the calendar.|Put down {0} for {1} in the calendar.|Make {0} an event at {1}.
 |Give {0} a place in my calendar at {1}.|At {1} there is {0}, note it in the calendar.|Get {0} on the calendar for {1}.|Save the date: {0} at {1}.
 |The calendar needs {0} at {1}.
+|Add the event {0} for {1}.|Add {0} to my agenda for {1}.|In the calendar at {1}, put {0}.|To my calendar for {1}, please add {0}.
 get_directions: What is the way from {0} to {1}?|Take me from {0} to {1}.|Which road goes from {0} to {1}?|I want to drive from {0} to {1}.
 |Lead me from {0} to {1}.|Guide me from {0} to {1}.|Give me directions from {0} to {1}.|How do I drive from {0} to {1}?|Please show the route from {0} to {1}.
 |I am in {0} and want to go to {1}.|Get me from {0} to {1}.|Which way is it from {0} to {1}?|What is the best way from {0} to {1}?
@@ -94,6 +95,7 @@ book_hotel: I want to stay in {0} for {1} nights.|Get me a hotel in {0}, {1} nig
 |A hotel in {0} for {1} nights, please.|Where can I sleep in {0} for {1} nights?|Book me {1} nights in {0}.|We stay {1} nights in {0}.
 |We need a hotel in {0} for {1} nights.|Are there rooms in {0} for {1} nights?|I need to sleep in {0} for {1} nights.|Get me a room in {0} for {1} nights.
 |Put me up in {0} for {1} nights.|Make a hotel reservation in {0} for {1} nights.|We want a room in {0}, {1} nights.|For {1} nights I need a hotel in {0}.
+|I need somewhere to stay in {0} for {1} nights.
 get_balance: How much do I have in account {0}?|What is left in account {0}?|Balance of account {0}, please.|Tell me the balance of {0}.
 |How is account {0} doing?|Look at the balance of account {0}.|Is there money in account {0}?|Please check the account {0}.
 |Could you show me the balance of {0}?|I need the balance of account {0}.|What do I have on account {0}?|Give me the balance of account {0}.
@@ -105,6 +107,7 @@ pay_bill: Pay {1} {0} dollars.|I owe {1} {0} dollars.|Send {1} {0} dollars.|Move
 get_recipe: What is the recipe for {0}?|I want to cook {0}.|How can I make {0}?|Show me how to cook {0}.|A recipe for {0}, please.|What do I need to cook {0}?
 |Tell me how {0} is cooked.|How do you make {0}?|How does one make {0}?|I need a recipe for {0}.|I want to make {0}. How?|How would I make {0}?
 |What goes into {0}?|Get me a recipe for {0}.|What is {0} made of?|How do they make {0}?|How is it done, cooking {0}?
+|How is {0} cooked at home?|How do people prepare {0}?|How should {0} be cooked?
 read_file: Show {0}.|What does the file {0} say?|Print the file {0}.|Let me see {0}.|Read {0} to me.|Give me what is in {0}.|Please open the file {0}.
 |I want to read {0}.|Could you open {0}?|Tell me what {0} says.|Please show the file {0}.|I need to see the file {0}.|Get me the file {0}.|Let me read {0}.
 |Put {0} on the screen.|Give me a look at {0}.|I want to see what {0} says.
@@ -122,6 +125,7 @@ order_status: How is my order {0}?|When does order {0} come?|Tell me the status 
 add_contact: {0} has the address {1}.|Save the contact {0} with {1}.|New contact: {0}, {1}|Put {0} into my contacts: {1}|Remember {1} as the address of {0}.
 |The address of {0} is {1}, save it.|Store {1} for {0}.|Add {1} to my contacts as {0}.|Could you save {0}, {1}?|Put {1} down for {0}.
 |Make {0} a contact with {1}.|Keep {1} as the address of {0}.|Get {0} into my contacts, {1}.|{0} can be reached at {1}, save it.
+|Note {1} as the address of {0}.|A new contact, {0}: {1}
 get_news: What is new about {0}?|What do the news say about {0}?|Read me the news on {0}.|News about {0}, please.|Tell me the latest news about {0}.
 |I want news about {0}.|Find the latest on {0}.|Please get me the news about {0}.|Has anything happened with {0}?|What is going on with {0}?
 |Show the headlines on {0}.|Get me the headlines on {0}.|Bring me up to date on {0}.|What is in the news about {0}?|Look up the news about {0}.
@@ -141,6 +145,7 @@ find_movie: Look for the movie {0}.|Do you have the film {0}?|Search the movie {
 |Is the movie {0} on?|Is there a film with the name {0}?|Could you find the film {0}?|Please look up the movie {0}.|Where is {0} on?
 |I want to see the movie {0}.|Get me the movie {0}.|Is there a film called {0}?|Which movie is called {0}?|Do they show {0}?
 |Can I watch the movie {0} somewhere?
+|I want to watch {0} tonight.|When can I watch the film {0}?|Tell me who shows {0}.|On which channel is {0}?|Can I see the movie {0} at the cinema?
 water_plants: Pour {0} liters on the plants.|My plants want {0} liters of water.|Use {0} liters to water the plants.|{0} liters for the plants, please.
 |Let the plants have {0} liters.|Please water the garden with {0} liters.|Could you water the plants with {0} liters?|Water for the plants: {0} liters.
 |Let {0} liters flow to the plants.|Put {0} liters on the plants.|Bring the plants {0} liters.|Get {0} liters to the plants.|Make it {0} liters for the plants.

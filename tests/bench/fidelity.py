@@ -43,7 +43,7 @@ def turned(rows: Floats, cosine: float) -> Floats:
 def answers(folder: Path, count: int) -> tuple[list[Any], float]:
     """What is said, and the score. One at a time: what is asked at once decides where in the KV cache answers lie, and
     sums round by their order."""
-    answered = asyncio.run(evaluate.evaluate(folder, TASKS, count, True, at_once=1))
+    answered = asyncio.run(evaluate.evaluate(folder, TASKS, range(count), True, at_once=1))
     return [message["content"] for _, message, _ in answered], sum(s for _, _, s in answered) / len(answered)
 
 

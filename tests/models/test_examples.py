@@ -22,8 +22,8 @@ if not (RECIPE / "data.py").is_file():
 import calling
 import data
 import examples
+import questions
 import scenes
-import seeing
 import wordings
 from chats import Chat, parts, request
 
@@ -140,7 +140,7 @@ def test_evaluation_asks_what_training_never_had() -> None:
     assert trained
     assert not any(scenes.is_combination_held_out([(t.kind, t.colour) for t in s.shapes]) for s in trained)
     wordings = {t.text for c in chats(60) for t in c.turns if t.role == "user"}
-    for rows in (seeing.DESCRIBE, seeing.COUNT_ALL, seeing.READ_WORD):
+    for rows in (questions.DESCRIBE, questions.COUNT_ALL, questions.READ_WORD):
         for language in ("en", "pt"):
             assert rows[language][-1] not in wordings
     names = {n for s in calling.SKILLS for n in s.names}

@@ -12,12 +12,12 @@ from tests.models.conftest import RECIPE
 if not (RECIPE / "told.py").is_file():
     pytest.skip("the recipe is not in this copy of the project", allow_module_level=True)
 
+import answers
 import calling
 import data
 import made
 import meanings
 import saying
-import seeing
 import skills
 import told
 import wordings
@@ -99,7 +99,7 @@ def test_what_is_told_in_words_is_counted_and_compared_truly() -> None:
             n = len(items) if what in ("shapes", "formas") else sum(what[:4] in item for item in items)
             assert truth in NUMBERS[n].split(), (asked, said)
         else:
-            assert truth == (seeing.YES if what in items else seeing.NO)[language]
+            assert truth == (answers.YES if what in items else answers.NO)[language]
     assert seen == {"count", "yes/no", "relation"}
 
 

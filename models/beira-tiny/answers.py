@@ -1,0 +1,53 @@
+"""How what a picture shows is told."""
+
+from __future__ import annotations
+
+import json
+
+from lexicon import a_shape, listed, shape_name
+from scenes import Scene, Shape
+
+Question = tuple[str, str, str]
+"""Question, answer, task."""
+SIDES = {
+    "en": {"left": "to the left of", "right": "to the right of", "above": "above", "below": "below"},
+    "pt": {"left": "à esquerda d", "right": "à direita d", "above": "acima d", "below": "abaixo d"},
+}
+SIDE_NAMES = {
+    "en": {"left": "left", "right": "right", "above": "above", "below": "below"},
+    "pt": {"left": "esquerda", "right": "direita", "above": "acima", "below": "abaixo"},
+}
+YES, NO = {"en": "yes", "pt": "sim"}, {"en": "no", "pt": "não"}
+
+
+def sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def description(scene: Scene, language: str) -> str:
+    """What the answer to "What is in this image?" is."""
+    if scene.text is not None:
+        is_number = scene.text.isdigit()
+        if language == "en":
+            return f"The image shows the {'number' if is_number else 'word'} {scene.text}."
+        return f"A imagem mostra {'o número' if is_number else 'a palavra'} {scene.text}."
+    names = listed([a_shape(s.kind, s.colour, language) for s in scene.shapes], language)
+    return ("The image shows " if language == "en" else "A imagem mostra ") + names + "."
+
+
+def seen(scene: Scene, language: str) -> str:
+    """What answers begin with that follow from all that is there: `I see a red circle and a blue square`."""
+    if scene.text is not None:
+        return description(scene, language).replace("The image shows", "I see").replace("A imagem mostra", "Vejo").removesuffix(".")
+    return ("I see " if language == "en" else "Vejo ") + listed([a_shape(s.kind, s.colour, language) for s in scene.shapes], language)
+
+
+def judged(asked: str, is_true: bool, language: str) -> str:
+    """How such an answer ends: what was asked about stands right before the verdict, and what it follows from not far away."""
+    return f"; {asked}: {YES[language] if is_true else NO[language]}."
+
+
+def boxes(shapes: list[Shape], language: str) -> str:
+    """Qwen's grounding answer."""
+    found = [{"bbox_2d": list(s.box), "label": shape_name(s.kind, s.colour, language)} for s in shapes]
+    return json.dumps(found, ensure_ascii=False)

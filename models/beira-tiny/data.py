@@ -63,7 +63,7 @@ def seeing_chat(rng: random.Random, cells: Cells, held_out: bool = False) -> Cha
         if rng.random() < 0.5:
             seeing.ask_about_two_again(rng, chat, both, held_out)
         return chat
-    seen = scene(rng, cells, held_out)
+    seen = scene(rng, cells, held_out, text=0.4 if held_out else 0.27)
     if rng.random() < 0.1:
         saying.converse(rng, chat, 1, held_out)
     first = seeing.describe if seen.text is None and rng.random() < 0.2 else None

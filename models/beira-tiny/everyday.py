@@ -9,6 +9,15 @@ from lexicon import COLOURS, COLOURS_PT, KINDS, KINDS_PT, UNKNOWN, a_kind, a_sha
 from questions import COUNT_ALL, IS_THERE, READ, READ_NUMBER, READ_WORD, pick
 from scenes import Scene, Shape
 
+COLOUR_OF_ONE = {
+    "en": ("What color is the shape?", "What color is it?", "What is the color of the shape?", "Which color does the shape have?", "What colour is this?",
+           "Name the color."),
+    "pt": ("De que cor é a forma?", "Qual é a cor da forma?", "Que cor tem a forma?", "De que cor é?", "Qual é a cor?"),
+}
+KIND_OF_ONE = {
+    "en": ("What shape is it?", "What shape is this?", "Which shape do you see?", "What shape is in the image?", "Which shape is shown?", "Name the shape."),
+    "pt": ("Que forma é esta?", "Que forma é?", "Qual forma você vê?", "Que forma há na imagem?", "Diga que forma é esta."),
+}
 IS_COLOURED = {
     "en": ("Is {the} {colour}?", "Is {the} {colour} or not?", "Is the color of {the} {colour}?", "Would you say that {the} is {colour}?"),
     "pt": ("{The} é {colour}?", "É {colour} {the}?", "A cor d{the} é {colour}?", "{The} é {colour} ou não?"),
@@ -58,6 +67,20 @@ def what_is_at(rng: random.Random, a: Shape, b: Shape, side: str, language: str)
     if r < 0.75:
         return rng.choice(NEXT_TO[language]).format(the=the_b)
     return rng.choice(WHAT_IS_AT[language][side])
+
+
+def of_one(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question | None:
+    """The colour or the kind of a shape that is alone, which the question does not name."""
+    if len(scene.shapes) != 1:
+        return None
+    s, is_english = scene.shapes[0], language == "en"
+    feminine = COLOURS_PT[s.colour][1]
+    if rng.random() < 0.6:
+        colour = s.colour if is_english else COLOURS_PT[s.colour][KINDS_PT[s.kind][1]]
+        said = f"{sentence(the_shape(s.kind, None, language))} {'is' if is_english else 'é'} {colour}."
+        return rng.choice(COLOUR_OF_ONE[language]), said, "colour"
+    said = f"{f'The {s.colour} shape is' if is_english else f'A forma {feminine} é'} {a_kind(s.kind, language)}."
+    return rng.choice(KIND_OF_ONE[language]), said, "kind"
 
 
 def is_coloured(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question | None:

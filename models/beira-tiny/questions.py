@@ -93,15 +93,6 @@ ONE_OF_TWO = {
     "en": ("What is in the {} image?", "What does the {} image show?", "What do you see in the {} image?", "What is in the {} picture?"),
     "pt": ("O que há na {} imagem?", "O que a {} imagem mostra?", "O que você vê na {} imagem?"),
 }
-COLOUR_OF_ONE = {
-    "en": ("What color is the shape?", "What color is it?", "What is the color of the shape?", "Which color does the shape have?", "What colour is this?",
-           "Name the color."),
-    "pt": ("De que cor é a forma?", "Qual é a cor da forma?", "Que cor tem a forma?", "De que cor é?", "Qual é a cor?"),
-}
-KIND_OF_ONE = {
-    "en": ("What shape is it?", "What shape is this?", "Which shape do you see?", "What shape is in the image?", "Which shape is shown?", "Name the shape."),
-    "pt": ("Que forma é esta?", "Que forma é?", "Qual forma você vê?", "Que forma há na imagem?", "Diga que forma é esta."),
-}
 DESCRIBE_MORE = {
     "en": ("What is this?", "What's this?", "List the shapes.", "What shapes do you see?", "Which shapes are in the image?", "Caption this image.", "What colors do you see?",
            "Describe this image in one sentence.", "Describe the image in detail.", "Please describe the image.", "Tell me about this image.", "Name all shapes."),
@@ -117,7 +108,7 @@ LOCATE_MORE = {
            "Detect all objects, output bbox in JSON."),
     "pt": ("Detecte todos os objetos.", "Localize todos os objetos.", "Encontre todos os objetos e dê as caixas em JSON.", "Detecte tudo na imagem."),
 }
-"""From `COLOUR_OF_ONE` on: in training alone."""
+"""From `DESCRIBE_MORE` on: in training alone."""
 
 
 def pick(rng: random.Random, rows: Mapping[str, tuple[str, ...]], language: str, held_out: bool) -> str:

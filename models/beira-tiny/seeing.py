@@ -12,7 +12,6 @@ from chats import Chat
 from lexicon import COLOURS, COLOURS_PT, KINDS, KINDS_PT, NUMBERS, ORDINALS, a_kind, a_shape, kinds_name, the_shape
 from questions import (
     COLOUR_OF,
-    COLOUR_OF_ONE,
     COUNT_ALL,
     COUNT_MORE,
     COUNT_SOME,
@@ -22,7 +21,6 @@ from questions import (
     JSON_COUNT,
     JSON_ONE,
     KIND_OF,
-    KIND_OF_ONE,
     LOCATE,
     LOCATE_ALL,
     LOCATE_MORE,
@@ -48,8 +46,6 @@ def colour_of(rng: random.Random, scene: Scene, language: str, held_out: bool) -
     the = the_shape(s.kind, None, language)
     colour = s.colour if language == "en" else COLOURS_PT[s.colour][KINDS_PT[s.kind][1]]
     verb = "is" if language == "en" else "é"
-    if not held_out and len(scene.shapes) == 1 and rng.random() < 0.35:
-        return rng.choice(COLOUR_OF_ONE[language]), f"{sentence(the)} {verb} {colour}.", "colour"
     return pick(rng, COLOUR_OF, language, held_out).format(the=the), f"{sentence(the)} {verb} {colour}.", "colour"
 
 
@@ -60,8 +56,6 @@ def kind_of(rng: random.Random, scene: Scene, language: str, held_out: bool) -> 
     s = rng.choice(ones)
     colour = s.colour if language == "en" else COLOURS_PT[s.colour][1]
     said = f"{f'The {colour} shape is' if language == 'en' else f'A forma {colour} é'} {a_kind(s.kind, language)}."
-    if not held_out and len(scene.shapes) == 1 and rng.random() < 0.35:
-        return rng.choice(KIND_OF_ONE[language]), said, "kind"
     return pick(rng, KIND_OF, language, held_out).format(colour=colour), said, "kind"
 
 
@@ -120,7 +114,7 @@ def relation(rng: random.Random, scene: Scene, language: str, held_out: bool) ->
         said = f"{sentence(the_a)} is {SIDES['en'][side]} {the_b}"
     else:
         said = f"{sentence(the_a)} está {SIDES['pt'][side]}{the_b}"
-    if not held_out and len(scene.shapes) == 2 and rng.random() < 0.3:
+    if not held_out and len(scene.shapes) == 2 and rng.random() < 0.4:
         return everyday.what_is_at(rng, a, b, side, language), said + ".", f"relation {side}"
     if rng.random() < (0.5 if held_out else 0.7) and len(scene.shapes) == 2:
         return f"Where is {the_a}?" if language == "en" else f"Onde está {the_a}?", said + ".", f"relation {side}"
@@ -163,8 +157,8 @@ def read(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Que
 Asker = Callable[[random.Random, Scene, str, bool], Question | None]
 ASKERS: tuple[tuple[Asker, float, float], ...] = (
     (describe, 3.5, 3), (colour_of, 1.5, 1.2), (kind_of, 2, 1.2), (count_all, 1, 1), (count_some, 2, 3), (is_there, 3, 3), (relation, 2, 3.5),
-    (locate, 2.5, 2.5), (json_one, 1.2, 1.2), (everyday.is_coloured, 0, 1.4), (everyday.is_kind_there, 0, 1), (everyday.where_in, 0, 1.2),
-    (everyday.has_no_text, 0, 0.6), (everyday.odd, 0, 0.2),
+    (locate, 2.5, 2.5), (json_one, 1.2, 1.2), (everyday.is_coloured, 0, 1.2), (everyday.is_kind_there, 0, 0.8), (everyday.has_no_text, 0, 1),
+    (everyday.odd, 0, 0.2),
 )  # fmt: skip
 """How often each is asked in evaluation, and in training: there more often what takes longer to learn."""
 
@@ -175,6 +169,8 @@ def question(rng: random.Random, scene: Scene, language: str, held_out: bool, as
         if not held_out and rng.random() < 0.12:
             return everyday.of_text(rng, scene, language)
         return (describe if rng.random() < 0.15 else read)(rng, scene, language, held_out)
+    if not held_out and asker is None and len(scene.shapes) == 1 and rng.random() < 0.35:
+        asker = rng.choice((everyday.of_one, everyday.where_in, everyday.is_coloured))
     while True:
         chosen = asker or rng.choices([a for a, *_ in ASKERS], [evaluated if held_out else trained for _, evaluated, trained in ASKERS])[0]
         if made := chosen(rng, scene, language, held_out):

@@ -48,7 +48,7 @@ def test_no_held_out_wording_is_trained() -> None:
 
 def test_what_training_alone_asks_is_not_evaluated() -> None:
     tables = (
-        questions.COLOUR_OF_ONE, questions.KIND_OF_ONE, questions.DESCRIBE_MORE, questions.COUNT_MORE,
+        everyday.COLOUR_OF_ONE, everyday.KIND_OF_ONE, questions.DESCRIBE_MORE, questions.COUNT_MORE,
         questions.LOCATE_MORE, everyday.HAS_TEXT, everyday.ODD,
     )  # fmt: skip
     alone = {wording for table in tables for row in table.values() for wording in row}

@@ -50,6 +50,10 @@ ODD = {
     "pt": ("Qual é a cor do fundo?", "De que cor é o fundo?", "Quem desenhou isto?", "Isto é uma foto?", "Quando isto foi desenhado?", "É bonito?", "Qual é o tamanho da imagem?",
            "Quem está na imagem?", "Há uma pessoa na imagem?"),
 }
+WHERE_IN_IT = {
+    "en": ("Where in the image is {the}?", "In which part of the image is {the}?", "In what part of the picture is {the}?"),
+    "pt": ("Em que parte da imagem está {the}?", "Onde na imagem está {the}?", "Em que lugar da imagem está {the}?"),
+}
 WHERE_IN = {
     "en": ({-1: "left", 0: "", 1: "right"}, {-1: "top", 0: "", 1: "bottom"}),
     "pt": ({-1: "à esquerda", 0: "", 1: "à direita"}, {-1: "em cima", 0: "", 1: "embaixo"}),
@@ -116,10 +120,8 @@ def is_kind_there(rng: random.Random, scene: Scene, language: str, held_out: boo
 
 
 def where_in(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question | None:
-    """Where a shape that is alone is: in which third across and down, if it is clear in which."""
-    if len(scene.shapes) != 1:
-        return None
-    s, at = scene.shapes[0], []
+    """Where in the picture a shape is: in which third across and down, if it is clear in which."""
+    s, at = rng.choice(scene.shapes), []
     for centre, length in zip(s.centre, scene.picture.size, strict=True):
         share = centre / length
         if 0.29 < share < 0.39 or 0.61 < share < 0.71:
@@ -131,8 +133,8 @@ def where_in(rng: random.Random, scene: Scene, language: str, held_out: bool) ->
         said = f"{sentence(the_shape(s.kind, s.colour, language))} is {where}."
     else:
         said = f"{sentence(the_shape(s.kind, s.colour, language))} está {' '.join(filter(None, (down, across))) or 'no meio'}."
-    the = the_shape(s.kind, s.colour if rng.random() < 0.6 else None, language)
-    return f"Where is {the}?" if language == "en" else f"Onde está {the}?", said, "where"
+    asked = WHERE_IN_IT[language]
+    return rng.choice(asked).format(the=the_shape(s.kind, s.colour, language)), said, "where"
 
 
 def has_no_text(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question:

@@ -114,7 +114,7 @@ def relation(rng: random.Random, scene: Scene, language: str, held_out: bool) ->
         said = f"{sentence(the_a)} is {SIDES['en'][side]} {the_b}"
     else:
         said = f"{sentence(the_a)} está {SIDES['pt'][side]}{the_b}"
-    if not held_out and len(scene.shapes) == 2 and rng.random() < 0.4:
+    if not held_out and len(scene.shapes) == 2 and rng.random() < 0.3:
         return everyday.what_is_at(rng, a, b, side, language), said + ".", f"relation {side}"
     if rng.random() < (0.5 if held_out else 0.7) and len(scene.shapes) == 2:
         return f"Where is {the_a}?" if language == "en" else f"Onde está {the_a}?", said + ".", f"relation {side}"
@@ -156,9 +156,9 @@ def read(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Que
 
 Asker = Callable[[random.Random, Scene, str, bool], Question | None]
 ASKERS: tuple[tuple[Asker, float, float], ...] = (
-    (describe, 3.5, 3), (colour_of, 1.5, 1.2), (kind_of, 2, 1.2), (count_all, 1, 1), (count_some, 2, 3), (is_there, 3, 3), (relation, 2, 3.5),
+    (describe, 3.5, 3), (colour_of, 1.5, 1.2), (kind_of, 2, 1.2), (count_all, 1, 1), (count_some, 2, 3), (is_there, 3, 3), (relation, 2, 5),
     (locate, 2.5, 2.5), (json_one, 1.2, 1.2), (everyday.is_coloured, 0, 1.2), (everyday.is_kind_there, 0, 0.8), (everyday.has_no_text, 0, 1),
-    (everyday.odd, 0, 0.2),
+    (everyday.odd, 0, 0.2), (everyday.where_in, 0, 0.5),
 )  # fmt: skip
 """How often each is asked in evaluation, and in training: there more often what takes longer to learn."""
 
@@ -169,8 +169,8 @@ def question(rng: random.Random, scene: Scene, language: str, held_out: bool, as
         if not held_out and rng.random() < 0.12:
             return everyday.of_text(rng, scene, language)
         return (describe if rng.random() < 0.15 else read)(rng, scene, language, held_out)
-    if not held_out and asker is None and len(scene.shapes) == 1 and rng.random() < 0.35:
-        asker = rng.choice((everyday.of_one, everyday.where_in, everyday.is_coloured))
+    if not held_out and asker is None and len(scene.shapes) == 1 and rng.random() < 0.25:
+        asker = rng.choice((everyday.of_one, everyday.is_coloured))
     while True:
         chosen = asker or rng.choices([a for a, *_ in ASKERS], [evaluated if held_out else trained for _, evaluated, trained in ASKERS])[0]
         if made := chosen(rng, scene, language, held_out):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from lexicon import a_shape, listed, shape_name
+from lexicon import a_shape, listed, shape_name, the_shape
 from scenes import Scene, Shape
 
 Question = tuple[str, str, str]
@@ -47,7 +47,28 @@ def judged(asked: str, is_true: bool, language: str) -> str:
     return f"; {asked}: {YES[language] if is_true else NO[language]}."
 
 
+def related(a: Shape, b: Shape, side: str, language: str) -> str:
+    """`The red circle is to the left of the blue square`."""
+    the_a, the_b = (the_shape(s.kind, s.colour, language) for s in (a, b))
+    return f"{sentence(the_a)} {'is' if language == 'en' else 'está'} {SIDES[language][side]}{' ' if language == 'en' else ''}{the_b}"
+
+
 def boxes(shapes: list[Shape], language: str) -> str:
     """Qwen's grounding answer."""
     found = [{"bbox_2d": list(s.box), "label": shape_name(s.kind, s.colour, language)} for s in shapes]
     return json.dumps(found, ensure_ascii=False)
+
+
+def side_of(a: Shape, b: Shape) -> str | None:
+    """Where `a` is as seen from `b`, where one direction is clear."""
+    dx, dy = a.centre[0] - b.centre[0], a.centre[1] - b.centre[1]
+    if abs(dx) > 1.4 * abs(dy):
+        return "left" if dx < 0 else "right"
+    if abs(dy) > 1.4 * abs(dx):
+        return "above" if dy < 0 else "below"
+    return None
+
+
+def pairs_of(scene: Scene) -> list[tuple[Shape, Shape, str]]:
+    """Two of the shapes, and on which side of the second the first is."""
+    return [(a, b, side) for a in scene.shapes for b in scene.shapes if a is not b and (side := side_of(a, b))]

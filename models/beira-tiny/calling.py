@@ -22,6 +22,18 @@ CLOSERS = {"en": (" Thanks!", " Thank you.", " Please!"), "pt": (" Obrigado!", "
 """What may stand behind a request."""
 
 
+_EXTRAS: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    ("unit", {"type": "string", "enum": ["celsius", "fahrenheit"]}), ("units", {"enum": ["metric", "imperial"]}), ("unit", {"enum": ["kelvin"]}),
+    ("limit", {"type": "integer"}), ("page", {"type": "integer", "minimum": 1}), ("verbose", {"type": "boolean"}), ("dry_run", {"type": "boolean", "default": False}),
+    ("days", {"type": "array", "items": {"enum": ["today", "tomorrow"]}, "maxItems": 2}), ("tags", {"type": "array", "items": {"type": "string"}}),
+    ("format", {"type": "string", "enum": ["json", "text", "html"]}), ("sort", {"enum": ["asc", "desc"]}), ("lang", {"type": "string", "enum": ["en", "pt"]}),
+    ("max_results", {"type": "integer", "maximum": 50}), ("timeout", {"type": "number"}), ("note", {"type": "string"}), ("date", {"type": "string", "format": "date"}),
+    ("options", {"type": "object", "properties": {"fast": {"type": "boolean"}}}), ("country", {"type": "string"}), ("time_zone", {"type": "string"}),
+)  # fmt: skip
+"""What a tool may take beside what a request tells."""
+_HINTS = ("", "", ", e.g. San Francisco, CA", " (optional)", ", as the user says it", ". Required", ", for example")
+
+
 @dataclass(frozen=True, slots=True)
 class Made:
     """A skill with its definition as one request gives it."""
@@ -56,7 +68,11 @@ def define(rng: random.Random, skill: Skill, held_out: bool) -> Made:
     properties = {}
     for key, p in zip(keys, skill.parameters, strict=True):
         properties[key] = {"type": p.type} | ({"description": p.about} if rng.random() < 0.5 else {})
+    if not held_out and rng.random() < 0.4:
+        properties = _with_extras(rng, properties)
     parameters: dict[str, Any] = {"type": "object", "properties": properties}
+    if not held_out and rng.random() < 0.1:
+        parameters["additionalProperties"] = False
     if rng.random() < 0.75:
         parameters["required"] = list(keys)
     function: dict[str, Any] = {"name": name}
@@ -64,6 +80,17 @@ def define(rng: random.Random, skill: Skill, held_out: bool) -> Made:
         function["description"] = rng.choice(skill.about)
     function["parameters"] = parameters
     return Made(skill, name, keys, {"type": "function", "function": function})
+
+
+def _with_extras(rng: random.Random, properties: dict[str, Any]) -> dict[str, Any]:
+    """Those, some with a hint, and one to three that nothing in a request is for, which a call leaves out."""
+    hinted = {k: v | ({"description": v["description"] + rng.choice(_HINTS)} if "description" in v else {}) for k, v in properties.items()}
+    extras: dict[str, Any] = {}
+    for name, schema in rng.sample(_EXTRAS, rng.choice((1, 1, 2, 3))):
+        key = name if rng.random() < 0.7 else saying.word(rng, False)
+        if key not in hinted:
+            extras[key] = dict(schema) | ({"description": f"The {saying.word(rng, False)}"} if rng.random() < 0.25 else {})
+    return hinted | extras if rng.random() < 0.8 else extras | hinted
 
 
 def ask(rng: random.Random, made: Made, language: str, held_out: bool) -> tuple[str, Call]:
@@ -110,6 +137,9 @@ def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None
         made = made[:1]
     if not held_out and rng.random() < 0.2:
         made = [usual(SKILLS[0] if rng.random() < 0.5 else rng.choice(SKILLS))]  # everybody's first tool is the weather's
+        if rng.random() < 0.5:
+            parameters = made[0].definition["function"]["parameters"]
+            parameters["properties"] = _with_extras(rng, parameters["properties"])
     chat.tools, chat.sorts = [m.definition for m in made], [sorts_of(m.skill) for m in made]
     for _ in range(turns):
         r = rng.random()

@@ -1,10 +1,10 @@
-"""What people ask of a picture beside what evaluation asks: in training alone."""
+"""What people ask of a picture beside what the bars are about; no wording of these is held out."""
 
 from __future__ import annotations
 
 import random
 
-from answers import SIDES, Question, judged, seen, sentence
+from answers import SIDES, Question, judged, pairs_of, related, seen, sentence
 from lexicon import COLOURS, COLOURS_PT, KINDS, KINDS_PT, UNKNOWN, a_kind, a_shape, kinds_name, the_shape
 from questions import COUNT_ALL, IS_THERE, READ, READ_NUMBER, READ_WORD, pick
 from scenes import Scene, Shape
@@ -60,8 +60,17 @@ WHERE_IN = {
 }
 
 
-def what_is_at(rng: random.Random, a: Shape, b: Shape, side: str, language: str) -> str:
-    """Of two shapes, a question to which `a` and its side of `b` is the answer."""
+def beside(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question | None:
+    """Of two shapes, what is on one side, or where one is whose colour is not told."""
+    pairs = pairs_of(scene)
+    if not pairs or len(scene.shapes) != 2:
+        return None
+    a, b, side = rng.choice(pairs)
+    return _at_side(rng, a, b, side, language), related(a, b, side, language) + ".", f"relation {side}"
+
+
+def _at_side(rng: random.Random, a: Shape, b: Shape, side: str, language: str) -> str:
+    """A question to which `a` and its side of `b` is the answer."""
     r, the_b = rng.random(), the_shape(b.kind, b.colour if a.kind == b.kind or rng.random() < 0.7 else None, language)
     if r < 0.3 and a.kind != b.kind:
         the_a = the_shape(a.kind, None, language)
@@ -160,3 +169,7 @@ def of_text(rng: random.Random, scene: Scene, language: str) -> Question:
         return pick(rng, IS_THERE, language, False).format(a=a), seen(scene, language) + judged(a, False, language), "yes/no"
     said = f"The image says {scene.text}." if language == "en" else f"A imagem diz {scene.text}."
     return rng.choice(HAS_TEXT[language]), said, "read"
+
+
+ASKERS = (of_one, is_coloured, is_kind_there, beside, where_in, has_no_text)
+"""What evaluation asks as `everyday`: of pictures that training never had, in its words."""

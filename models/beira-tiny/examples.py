@@ -11,6 +11,7 @@ from typing import Any
 
 import calling
 import data
+import everyday
 import saying
 import seeing
 from chats import Chat, Turn
@@ -26,7 +27,7 @@ SAYING = {
     "repeat": saying.repeat, "spell": saying.spell, "unknown": saying.unknown,
 }  # fmt: skip
 CALLING = ("call", "parallel calls", "no call", "result")
-TASKS = (*SEEING, "read", "two images", "earlier image", *CALLING, *SAYING, "needle 2k")
+TASKS = (*SEEING, "everyday", "read", "two images", "earlier image", *CALLING, *SAYING, "needle 2k")
 BARS = {
     "describe": 0.95, "describe large": 0.95, "colour": 0.95, "kind": 0.95, "count": 0.95, "relation": 0.95, "yes/no": 0.95, "read": 0.9,
     "ground": 0.7, "two images": 0.9, "earlier image": 0.9, "call": 0.95, "parallel calls": 0.95, "no call": 0.95,
@@ -61,7 +62,12 @@ def example(task: str, language: str, seed: int, held_out: bool = True) -> Examp
 
 def _make(rng: random.Random, task: str, chat: Chat, held_out: bool) -> int | None:
     cells = data.cells_for(rng, 1.0, is_even=True) if task == "describe large" else data.cells_for(rng)
-    if task in SEEING or task == "read":
+    if task == "everyday":
+        scene = data.scene(rng, cells, held_out, text=0.0)
+        if (made := rng.choice(everyday.ASKERS)(rng, scene, chat.language, held_out)) is None:
+            return None
+        seeing.ask_about(rng, chat, scene, made)
+    elif task in SEEING or task == "read":
         scene = data.scene(rng, cells, held_out, text=1.0 if task == "read" else 0.0)
         made = (seeing.read if task == "read" else SEEING[task])(rng, scene, chat.language, held_out)
         if made is None:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 import everyday
-from answers import SIDE_NAMES, SIDES, Question, boxes, description, judged, seen, sentence
+from answers import SIDE_NAMES, SIDES, Question, boxes, description, judged, pairs_of, related, seen, sentence
 from chats import Chat
 from lexicon import COLOURS, COLOURS_PT, KINDS, KINDS_PT, NUMBERS, ORDINALS, a_kind, a_shape, kinds_name, the_shape
 from questions import (
@@ -30,7 +30,7 @@ from questions import (
     READ_WORD,
     pick,
 )  # fmt: skip
-from scenes import Scene, Shape
+from scenes import Scene
 
 
 def describe(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question:
@@ -94,28 +94,15 @@ def is_there(rng: random.Random, scene: Scene, language: str, held_out: bool) ->
     return pick(rng, IS_THERE, language, held_out).format(a=a), said, "yes/no"
 
 
-def _side(a: Shape, b: Shape) -> str | None:
-    """Where `a` is as seen from `b`, where one direction is clear."""
-    dx, dy = a.centre[0] - b.centre[0], a.centre[1] - b.centre[1]
-    if abs(dx) > 1.4 * abs(dy):
-        return "left" if dx < 0 else "right"
-    if abs(dy) > 1.4 * abs(dx):
-        return "above" if dy < 0 else "below"
-    return None
-
-
 def relation(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question | None:
-    pairs = [(a, b, side) for a in scene.shapes for b in scene.shapes if a is not b and (side := _side(a, b))]
+    pairs = pairs_of(scene)
     if not pairs:
         return None
     a, b, side = rng.choice(pairs)
     the_a, the_b = (the_shape(s.kind, s.colour, language) for s in (a, b))
-    if language == "en":
-        said = f"{sentence(the_a)} is {SIDES['en'][side]} {the_b}"
-    else:
-        said = f"{sentence(the_a)} está {SIDES['pt'][side]}{the_b}"
+    said = related(a, b, side, language)
     if not held_out and len(scene.shapes) == 2 and rng.random() < 0.3:
-        return everyday.what_is_at(rng, a, b, side, language), said + ".", f"relation {side}"
+        return everyday.beside(rng, scene, language, held_out)
     if rng.random() < (0.5 if held_out else 0.7) and len(scene.shapes) == 2:
         return f"Where is {the_a}?" if language == "en" else f"Onde está {the_a}?", said + ".", f"relation {side}"
     opposite = {"left": "right", "right": "left", "above": "below", "below": "above"}

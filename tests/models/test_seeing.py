@@ -46,7 +46,7 @@ def test_no_held_out_wording_is_trained() -> None:
     assert [a for a in asked if any(p.fullmatch(a) for p in held_out)] == []
 
 
-def test_what_training_alone_asks_is_not_evaluated() -> None:
+def test_everyday_wordings_are_not_asked_where_a_bar_is() -> None:
     tables = (
         everyday.COLOUR_OF_ONE, everyday.KIND_OF_ONE, questions.DESCRIBE_MORE, questions.COUNT_MORE,
         questions.LOCATE_MORE, everyday.HAS_TEXT, everyday.ODD,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from lexicon import a_shape, listed, shape_name, the_shape
+from lexicon import COLOURS_PT, KINDS_PT, a_kind, a_shape, listed, shape_name, the_shape
 from scenes import Scene, Shape
 
 Question = tuple[str, str, str]
@@ -45,6 +45,22 @@ def seen(scene: Scene, language: str) -> str:
 def judged(asked: str, is_true: bool, language: str) -> str:
     """How such an answer ends: what was asked about stands right before the verdict, and what it follows from not far away."""
     return f"; {asked}: {YES[language] if is_true else NO[language]}."
+
+
+def colour_name(colour: str, kind: str, language: str) -> str:
+    """As it is said of a shape of that kind: `red`, `vermelha`."""
+    return colour if language == "en" else COLOURS_PT[colour][KINDS_PT[kind][1]]
+
+
+def colour_told(s: Shape, language: str) -> str:
+    """`The circle is red`."""
+    return f"{sentence(the_shape(s.kind, None, language))} {'is' if language == 'en' else 'é'} {colour_name(s.colour, s.kind, language)}"
+
+
+def kind_told(s: Shape, language: str) -> str:
+    """`The red shape is a circle`."""
+    named = f"The {s.colour} shape is" if language == "en" else f"A forma {COLOURS_PT[s.colour][1]} é"
+    return f"{named} {a_kind(s.kind, language)}"
 
 
 def related(a: Shape, b: Shape, side: str, language: str) -> str:

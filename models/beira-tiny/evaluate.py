@@ -156,7 +156,7 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--model", type=Path, default=Path(__file__).parent, help="folder of the two files")
     p.add_argument("--count", type=int, default=100, help="examples a task and language")
-    p.add_argument("--first", type=int, default=0, help="the first example's seed: from 7000 on are others, of which no answer was looked at")
+    p.add_argument("--first", type=int, default=0, help="the first example's seed; the others follow")
     p.add_argument("--tasks", nargs="*", default=list(TASKS))
     p.add_argument("--seen", action="store_true", help="ask what training may have had")
     p.add_argument("--show", type=int, default=0, help="print so many wrong answers a task")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from answers import SIDES, Question, judged, pairs_of, related, seen, sentence
-from lexicon import COLOURS, COLOURS_PT, KINDS, KINDS_PT, UNKNOWN, a_kind, a_shape, kinds_name, the_shape
+from answers import SIDES, Question, colour_name, colour_told, judged, kind_told, pairs_of, related, seen, sentence
+from lexicon import COLOURS, KINDS, UNKNOWN, a_kind, a_shape, kinds_name, the_shape
 from questions import COUNT_ALL, IS_THERE, READ, READ_NUMBER, READ_WORD, pick
 from scenes import Scene, Shape
 
@@ -86,36 +86,27 @@ def of_one(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Q
     """The colour or the kind of a shape that is alone, which the question does not name."""
     if len(scene.shapes) != 1:
         return None
-    s, is_english = scene.shapes[0], language == "en"
-    feminine = COLOURS_PT[s.colour][1]
     if rng.random() < 0.6:
-        colour = s.colour if is_english else COLOURS_PT[s.colour][KINDS_PT[s.kind][1]]
-        said = f"{sentence(the_shape(s.kind, None, language))} {'is' if is_english else 'é'} {colour}."
-        return rng.choice(COLOUR_OF_ONE[language]), said, "colour"
-    said = f"{f'The {s.colour} shape is' if is_english else f'A forma {feminine} é'} {a_kind(s.kind, language)}."
-    return rng.choice(KIND_OF_ONE[language]), said, "kind"
+        return rng.choice(COLOUR_OF_ONE[language]), colour_told(scene.shapes[0], language) + ".", "colour"
+    return rng.choice(KIND_OF_ONE[language]), kind_told(scene.shapes[0], language) + ".", "kind"
 
 
 def is_coloured(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question | None:
-    """Of the only shape of its kind, or of one alone its kind: what it is, and whether that is what was asked."""
+    """Whether the only shape of its kind has a colour, or one that is alone is of a kind."""
     if len(scene.shapes) == 1 and rng.random() < 0.4:
         s = scene.shapes[0]
         kind = s.kind if rng.random() < 0.5 else rng.choice(KINDS)
         a = a_kind(kind, language)
-        if language == "en":
-            said = f"The {s.colour} shape is {a_kind(s.kind, language)}"
-        else:
-            said = f"A forma {COLOURS_PT[s.colour][1]} é {a_kind(s.kind, language)}"
-        return rng.choice(IS_OF_KIND[language]).format(a=a), said + judged(a, kind == s.kind, language), "kind"
+        return rng.choice(IS_OF_KIND[language]).format(a=a), kind_told(s, language) + judged(a, kind == s.kind, language), "kind"
     ones = [s for s in scene.shapes if sum(t.kind == s.kind for t in scene.shapes) == 1]
     if not ones:
         return None
     s = rng.choice(ones)
     the, r = the_shape(s.kind, None, language), rng.random()
     asked = s.colour if r < 0.5 else rng.choice(scene.shapes).colour if r < 0.7 else rng.choice(COLOURS)
-    names = [c if language == "en" else COLOURS_PT[c][KINDS_PT[s.kind][1]] for c in (s.colour, asked)]
-    said = f"{sentence(the)} {'is' if language == 'en' else 'é'} {names[0]}" + judged(names[1], asked == s.colour, language)
-    return rng.choice(IS_COLOURED[language]).format(the=the, The=sentence(the), colour=names[1]), said, "colour"
+    colour = colour_name(asked, s.kind, language)
+    said = colour_told(s, language) + judged(colour, asked == s.colour, language)
+    return rng.choice(IS_COLOURED[language]).format(the=the, The=sentence(the), colour=colour), said, "colour"
 
 
 def is_kind_there(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question:

@@ -7,9 +7,9 @@ import random
 from collections.abc import Callable
 
 import everyday
-from answers import SIDE_NAMES, SIDES, Question, boxes, description, judged, pairs_of, related, seen, sentence
+from answers import SIDE_NAMES, SIDES, Question, boxes, colour_told, description, judged, kind_told, pairs_of, related, seen, sentence
 from chats import Chat
-from lexicon import COLOURS, COLOURS_PT, KINDS, KINDS_PT, NUMBERS, ORDINALS, a_kind, a_shape, kinds_name, the_shape
+from lexicon import COLOURS, COLOURS_PT, KINDS, KINDS_PT, NUMBERS, ORDINALS, a_shape, kinds_name, the_shape
 from questions import (
     COLOUR_OF,
     COUNT_ALL,
@@ -44,9 +44,7 @@ def colour_of(rng: random.Random, scene: Scene, language: str, held_out: bool) -
         return None
     s = rng.choice(ones)
     the = the_shape(s.kind, None, language)
-    colour = s.colour if language == "en" else COLOURS_PT[s.colour][KINDS_PT[s.kind][1]]
-    verb = "is" if language == "en" else "é"
-    return pick(rng, COLOUR_OF, language, held_out).format(the=the), f"{sentence(the)} {verb} {colour}.", "colour"
+    return pick(rng, COLOUR_OF, language, held_out).format(the=the), colour_told(s, language) + ".", "colour"
 
 
 def kind_of(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question | None:
@@ -55,8 +53,7 @@ def kind_of(rng: random.Random, scene: Scene, language: str, held_out: bool) -> 
         return None
     s = rng.choice(ones)
     colour = s.colour if language == "en" else COLOURS_PT[s.colour][1]
-    said = f"{f'The {colour} shape is' if language == 'en' else f'A forma {colour} é'} {a_kind(s.kind, language)}."
-    return pick(rng, KIND_OF, language, held_out).format(colour=colour), said, "kind"
+    return pick(rng, KIND_OF, language, held_out).format(colour=colour), kind_told(s, language) + ".", "kind"
 
 
 def count_all(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question:
@@ -95,14 +92,14 @@ def is_there(rng: random.Random, scene: Scene, language: str, held_out: bool) ->
 
 
 def relation(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question | None:
+    if not held_out and len(scene.shapes) == 2 and rng.random() < 0.3:
+        return everyday.beside(rng, scene, language, held_out)
     pairs = pairs_of(scene)
     if not pairs:
         return None
     a, b, side = rng.choice(pairs)
     the_a, the_b = (the_shape(s.kind, s.colour, language) for s in (a, b))
     said = related(a, b, side, language)
-    if not held_out and len(scene.shapes) == 2 and rng.random() < 0.3:
-        return everyday.beside(rng, scene, language, held_out)
     if rng.random() < (0.5 if held_out else 0.7) and len(scene.shapes) == 2:
         return f"Where is {the_a}?" if language == "en" else f"Onde está {the_a}?", said + ".", f"relation {side}"
     opposite = {"left": "right", "right": "left", "above": "below", "below": "above"}

@@ -68,7 +68,7 @@ def define(rng: random.Random, skill: Skill, held_out: bool) -> Made:
     properties = {}
     for key, p in zip(keys, skill.parameters, strict=True):
         properties[key] = {"type": p.type} | ({"description": p.about} if rng.random() < 0.5 else {})
-    if not held_out and rng.random() < 0.4:
+    if not held_out and rng.random() < 0.25:
         properties = _with_extras(rng, properties)
     parameters: dict[str, Any] = {"type": "object", "properties": properties}
     if not held_out and rng.random() < 0.1:

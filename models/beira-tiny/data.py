@@ -46,9 +46,9 @@ def scene(rng: random.Random, cells: Cells, held_out: bool, text: float = 0.4, c
     return draw_shapes(rng, size, count or rng.choices((1, 2, 3, 4), often)[0], held_out)
 
 
-def _chat(rng: random.Random, held_out: bool) -> Chat:
+def _chat(rng: random.Random, held_out: bool, english: float = 0.48) -> Chat:
     r = rng.random()
-    chat = Chat(language="en" if rng.random() < 0.52 else "pt")
+    chat = Chat(language="en" if rng.random() < english else "pt")
     if r > 0.45:
         chat.system = SYSTEMS[0] if r < 0.62 else rng.choice(SYSTEMS_HELD_OUT if held_out and r < 0.8 else SYSTEMS)
     return chat
@@ -119,7 +119,7 @@ def recalling_chat(rng: random.Random, held_out: bool = False) -> Chat:
 
 
 def calling_chat(rng: random.Random, held_out: bool = False) -> Chat:
-    chat = _chat(rng, held_out)
+    chat = _chat(rng, held_out, 0.42)  # requests in Portuguese, of tools that are told in English, take longer
     if chat.system is None and rng.random() < 0.5:
         chat.system = SYSTEMS[1]
     calling.converse(rng, chat, rng.choice((2, 3, 4, 5, 6)), held_out)

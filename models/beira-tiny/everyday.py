@@ -51,9 +51,10 @@ ODD = {
            "Quem está na imagem?", "Há uma pessoa na imagem?"),
 }
 WHERE_IN_IT = {
-    "en": ("Where in the image is {the}?", "In which part of the image is {the}?", "In what part of the picture is {the}?"),
-    "pt": ("Em que parte da imagem está {the}?", "Onde na imagem está {the}?", "Em que lugar da imagem está {the}?"),
+    "en": ("In which part of the image is {the}?", "In what part of the picture is {the}?", "Which part of the image is {the} in?"),
+    "pt": ("Em que parte da imagem está {the}?", "Em que parte do desenho está {the}?", "Em qual parte da imagem está {the}?"),
 }
+"""No "Where": that asks beside what it is."""
 WHERE_IN = {
     "en": ({-1: "left", 0: "", 1: "right"}, {-1: "top", 0: "", 1: "bottom"}),
     "pt": ({-1: "à esquerda", 0: "", 1: "à direita"}, {-1: "em cima", 0: "", 1: "embaixo"}),

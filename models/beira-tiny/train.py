@@ -33,7 +33,7 @@ from network import Network, Shape
 MIX = (("seeing", 10), ("seeing", 10), ("seeing", 10), ("spotting", 18), ("calling", 5), ("calling", 5), ("saying", 8), ("recalling", 1), ("reading", 250), ("reading", 250))
 """One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers; "spotting" is pictures
 whose text is asked for at once, "listing" those whose shapes are, "reading" the tower alone, on so many tokens of pages."""
-LATER = (("seeing", 7), ("seeing", 7), ("listing", 12), ("spotting", 8), ("calling", 9), ("calling", 9), ("saying", 8), ("recalling", 1), ("reading", 120), ("reading", 120))
+LATER = (("seeing", 7), ("seeing", 7), ("listing", 12), ("spotting", 8), ("calling", 12), ("calling", 12), ("saying", 8), ("recalling", 1), ("reading", 80), ("reading", 80))
 LATER_FROM = 0.6
 """Of the steps: from there on LATER's batches, with more calls, which take longest to learn, and lists."""
 HAS_HALF = any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16"))

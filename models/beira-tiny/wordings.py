@@ -107,7 +107,8 @@ pay_bill: Pay {1} {0} dollars.|I owe {1} {0} dollars.|Send {1} {0} dollars.|Move
 get_recipe: What is the recipe for {0}?|I want to cook {0}.|How can I make {0}?|Show me how to cook {0}.|A recipe for {0}, please.|What do I need to cook {0}?
 |Tell me how {0} is cooked.|How do you make {0}?|How does one make {0}?|I need a recipe for {0}.|I want to make {0}. How?|How would I make {0}?
 |What goes into {0}?|Get me a recipe for {0}.|What is {0} made of?|How do they make {0}?|How is it done, cooking {0}?
-|How is {0} cooked at home?|How do people prepare {0}?|How should {0} be cooked?
+|How is {0} cooked at home?|How do people prepare {0}?|How should {0} be cooked?|How do you get {0} made?|What is good {0} made from?|How is a good {0} usually prepared?
+|How is {0} made by a cook?
 read_file: Show {0}.|What does the file {0} say?|Print the file {0}.|Let me see {0}.|Read {0} to me.|Give me what is in {0}.|Please open the file {0}.
 |I want to read {0}.|Could you open {0}?|Tell me what {0} says.|Please show the file {0}.|I need to see the file {0}.|Get me the file {0}.|Let me read {0}.
 |Put {0} on the screen.|Give me a look at {0}.|I want to see what {0} says.
@@ -143,6 +144,7 @@ get_distance: How far is {1} from {0}?|Distance from {0} to {1}?|How many miles 
 |Give me the distance from {0} to {1}.|How many kilometers lie between {0} and {1}?|Get the distance between {0} and {1}.
 find_movie: Look for the movie {0}.|Do you have the film {0}?|Search the movie {0}.|I am looking for the film {0}.|Let us watch {0}.|Which cinema shows {0}?
 |Is the movie {0} on?|Is there a film with the name {0}?|Could you find the film {0}?|Please look up the movie {0}.|Where is {0} on?
+|Where could one watch the movie {0}?
 |I want to see the movie {0}.|Get me the movie {0}.|Is there a film called {0}?|Which movie is called {0}?|Do they show {0}?
 |Can I watch the movie {0} somewhere?
 |I want to watch {0} tonight.|When can I watch the film {0}?|Tell me who shows {0}.|On which channel is {0}?|Can I see the movie {0} at the cinema?

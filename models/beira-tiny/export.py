@@ -107,10 +107,10 @@ def write_vision(net: Network, file: Path, quant: str) -> None:
 
 
 def load(checkpoint: Path) -> tuple[Network, int]:
-    """The network as it was trained, and for how many steps."""
+    """The network as it was trained, the mean of its last steps if there is one, and for how many steps."""
     kept = torch.load(checkpoint, weights_only=False, map_location="cpu")
     net = Network(Shape(**kept["shape"]))
-    net.take(kept["net"])
+    net.take(kept.get("mean", kept)["net"])
     return net, kept["step"]
 
 

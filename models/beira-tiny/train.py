@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 import batches
 from batches import Batch, Pictures
@@ -42,6 +43,8 @@ torch's in 32 bits on the machine that this was measured on, a whole step in 0.3
 residual stream stay in 32 bits."""
 LOOKS = 3
 """Batches of pictures a step of the tower alone."""
+MEAN_EVERY = 20
+"""Steps between weights that the mean takes in."""
 GROUP = 4
 """Steps whose chats are made together, so that those of like length meet."""
 
@@ -58,6 +61,8 @@ class Common:
     is_asked_to_stop: threading.Event
     slowing: float
     """The share of the steps, at the end, over which the rate falls."""
+    averaging: float
+    """The share of the steps, at the end, whose weights' mean is what is exported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +143,18 @@ class Learner:
         owned = {id(p) for o in self.optimizers for g in o.param_groups for p in g["params"]}
         self.is_owned = [id(p) in owned for p in self.params]
         self.bases = [o.param_groups[0]["lr"] for o in self.optimizers]
+        self.mean = AveragedModel(net) if rank == 0 else None
 
     def resume(self) -> None:
         """Go on where the files say; the weights are loaded before the processes part."""
         file = self.work / "checkpoint.pt"
         if not file.exists():
             return
-        self.step = torch.load(file, weights_only=False)["step"]
+        kept = torch.load(file, weights_only=False)
+        self.step = kept["step"]
+        if self.mean and self.step > self.averaged_from and (mean := kept.get("mean")):
+            self.mean.module.take(mean["net"])
+            self.mean.n_averaged.fill_(mean["n"])
         mine = self.work / f"optimizer.{self.rank}.pt"
         if mine.exists():
             for o, state in zip(self.optimizers, torch.load(mine, weights_only=False), strict=True):
@@ -153,13 +163,20 @@ class Learner:
     def save(self) -> None:
         """Whole or not at all."""
         made: dict[str, Any] = {f"optimizer.{self.rank}.pt": [o.state_dict() for o in self.optimizers]}
-        if self.rank == 0:
+        if self.mean:
             made["checkpoint.pt"] = {"net": self.net.state_dict(), "step": self.step, "shape": asdict(self.net.s)}
+            if n := int(self.mean.n_averaged):
+                made["checkpoint.pt"]["mean"] = {"net": self.mean.module.state_dict(), "n": n}
         for name, state in made.items():
             torch.save(state, self.work / (name + ".part"))
         self.common.barrier.wait()
         for name in made:
             (self.work / (name + ".part")).replace(self.work / name)
+
+    @property
+    def averaged_from(self) -> float:
+        """The step behind which weights go into the mean."""
+        return self.steps - self.common.averaging * (self.steps - self.looking)
 
     def rate(self) -> float:
         """Warm-up at each stage's beginning, then even, then down to nothing over the last steps, a third by itself."""
@@ -187,6 +204,8 @@ class Learner:
             p.grad = None
         self.common.barrier.wait()
         self.step += 1
+        if self.mean and self.step > self.averaged_from and self.step % MEAN_EVERY == 0:  # nobody writes weights before the next barrier
+            self.mean.update_parameters(self.net)
 
     def learn(self, queue: Any) -> dict[str, list[float]]:
         """One step: as many of its parts as this learner gets. Its losses by name."""
@@ -250,6 +269,7 @@ def main() -> None:
     p.add_argument("--looking", type=int, default=150, help="steps of the tower alone")
     p.add_argument("--steps", type=int, default=6000, help="steps in all")
     p.add_argument("--slowing", type=float, default=0.35, help="the share of the steps, at the end, over which the rate falls to nothing")
+    p.add_argument("--averaging", type=float, default=0.25, help="the share of the steps, at the end, whose weights' mean is exported")
     p.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")
     p.add_argument("--learners", type=int, default=2, help="processes of one thread each")
     a = p.parse_args()
@@ -264,7 +284,7 @@ def main() -> None:
     context = multiprocessing.get_context("fork")
     size = sum(x.numel() for x in net.parameters())
     gradients = tuple(torch.zeros(size).share_memory_() for _ in range(a.learners))
-    common = Common(a.learners, gradients, context.Barrier(a.learners), context.Value("b", False), context.Value("b", False), threading.Event(), a.slowing)
+    common = Common(a.learners, gradients, context.Barrier(a.learners), context.Value("b", False), context.Value("b", False), threading.Event(), a.slowing, a.averaging)
     queue = context.Queue(24)
     produced = (a.seed, first, a.looking, a.steps, a.work / "tokenizer.json", queue, a.learners)
     others = [context.Process(target=produce, args=produced, daemon=True)]

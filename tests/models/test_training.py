@@ -1,0 +1,68 @@
+"""The recipe's training: what is kept between its steps. Needs the extra `model`."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `model` is not installed")
+
+
+def learner_of(work: Path, net: Any, steps: int, averaging: float) -> Any:
+    from train import Common, Learner
+
+    size = sum(p.numel() for p in net.parameters())
+    context = multiprocessing.get_context("fork")
+    flags = context.Value("b", False), context.Value("b", False)
+    common = Common(1, (torch.zeros(size),), context.Barrier(1), *flags, threading.Event(), 0.35, averaging)
+    learner = Learner(net, work, 0, 0, steps, common)
+    learner.resume()
+    return learner
+
+
+def small() -> Any:
+    from network import Network, Shape
+
+    return Network(Shape(layers=1, vision_layers=1))
+
+
+def test_what_is_exported_is_the_mean_of_the_last_steps(tmp_path: Path) -> None:
+    """Of a quarter of 160 steps, each 20th: of steps 140 and 160; stopped between them, and gone on with."""
+    import export
+    from train import MEAN_EVERY
+
+    met = []
+    for until in (150, 160):
+        net = small()
+        if (file := tmp_path / "checkpoint.pt").exists():
+            net.take(torch.load(file, weights_only=False)["net"])
+        learner = learner_of(tmp_path, net, 160, 0.25)
+        learner.step = max(learner.step, 135)
+        while learner.step < until:
+            with torch.no_grad():
+                net.embed.weight += 0.01  # as if something was learned
+            learner.apply()
+            if learner.step > 120 and learner.step % MEAN_EVERY == 0:
+                met.append(net.embed.weight.detach().clone())
+        learner.save()
+    assert len(met) == 2
+    made, step = export.load(tmp_path / "checkpoint.pt")
+    assert step == 160
+    assert torch.allclose(made.embed.weight, (met[0] + met[1]) / 2, atol=1e-6)
+    assert not torch.allclose(made.embed.weight, met[1], atol=1e-3)
+
+
+def test_training_that_goes_on_further_begins_its_mean_anew(tmp_path: Path) -> None:
+    first = learner_of(tmp_path, small(), 20, 0.25)
+    first.step = 19
+    first.apply()
+    first.save()
+    assert int(first.mean.n_averaged) == 1
+    assert int(learner_of(tmp_path, small(), 20, 0.25).mean.n_averaged) == 1
+    further = learner_of(tmp_path, small(), 200, 0.25)
+    assert further.step == 20
+    assert int(further.mean.n_averaged) == 0

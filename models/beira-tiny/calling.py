@@ -143,13 +143,13 @@ def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None
     chat.tools, chat.sorts = [m.definition for m in made], [sorts_of(m.skill) for m in made]
     for _ in range(turns):
         r = rng.random()
-        if r < (0.25 if held_out else 0.28):
+        if r < (0.25 if held_out else 0.33):
             _ask_no_tool(rng, chat, made, held_out)
             continue
         tool = rng.choice(made)
         asked, call = ask(rng, tool, chat.language, held_out)
         calls = [call]
-        if r > (0.72 if held_out else 0.65):
+        if r > (0.72 if held_out else 0.68):
             asked, calls = _two(rng, made, tool, asked, call, chat.language, held_out)
         if not held_out and rng.random() < 0.3:
             values = [str(v) for c in calls for v in c.arguments.values()]

@@ -50,15 +50,7 @@ ODD = {
     "pt": ("Qual é a cor do fundo?", "De que cor é o fundo?", "Quem desenhou isto?", "Isto é uma foto?", "Quando isto foi desenhado?", "É bonito?", "Qual é o tamanho da imagem?",
            "Quem está na imagem?", "Há uma pessoa na imagem?"),
 }
-WHERE_IN_IT = {
-    "en": ("In which part of the image is {the}?", "In what part of the picture is {the}?", "Which part of the image is {the} in?"),
-    "pt": ("Em que parte da imagem está {the}?", "Em que parte do desenho está {the}?", "Em qual parte da imagem está {the}?"),
-}
-"""No "Where": that asks beside what it is."""
-WHERE_IN = {
-    "en": ({-1: "left", 0: "", 1: "right"}, {-1: "top", 0: "", 1: "bottom"}),
-    "pt": ({-1: "à esquerda", 0: "", 1: "à direita"}, {-1: "em cima", 0: "", 1: "embaixo"}),
-}
+
 
 
 def beside(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question | None:
@@ -120,24 +112,6 @@ def is_kind_there(rng: random.Random, scene: Scene, language: str, held_out: boo
     return rng.choice(ARE_THERE[language]).format(some=kinds_name(kind, language)), said, "yes/no"
 
 
-def where_in(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question | None:
-    """Where in the picture a shape is: in which third across and down, if it is clear in which."""
-    s, at = rng.choice(scene.shapes), []
-    for centre, length in zip(s.centre, scene.picture.size, strict=True):
-        share = centre / length
-        if 0.29 < share < 0.39 or 0.61 < share < 0.71:
-            return None
-        at.append(-1 if share < 1 / 3 else 1 if share > 2 / 3 else 0)
-    across, down = (words[i] for words, i in zip(WHERE_IN[language], at, strict=True))
-    if language == "en":
-        where = f"at the {' '.join(filter(None, (down, across)))}" if across or down else "in the middle"
-        said = f"{sentence(the_shape(s.kind, s.colour, language))} is {where}."
-    else:
-        said = f"{sentence(the_shape(s.kind, s.colour, language))} está {' '.join(filter(None, (down, across))) or 'no meio'}."
-    asked = WHERE_IN_IT[language]
-    return rng.choice(asked).format(the=the_shape(s.kind, s.colour, language)), said, "where"
-
-
 def has_no_text(rng: random.Random, scene: Scene, language: str, held_out: bool) -> Question:
     """What is read where nothing is."""
     said = seen(scene, language) + ("; text: none." if language == "en" else "; texto: nenhum.")
@@ -163,5 +137,5 @@ def of_text(rng: random.Random, scene: Scene, language: str) -> Question:
     return rng.choice(HAS_TEXT[language]), said, "read"
 
 
-ASKERS = (of_one, is_coloured, is_kind_there, beside, where_in, has_no_text)
+ASKERS = (of_one, is_coloured, is_kind_there, beside, has_no_text)
 """What evaluation asks as `everyday`: of pictures that training never had, in its words."""

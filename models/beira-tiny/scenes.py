@@ -121,7 +121,7 @@ def draw_shapes(rng: random.Random, size: tuple[int, int], count: int, held_out:
     width, height = size
     while True:
         pairs = [(rng.choice(KINDS), rng.choice(COLOURS)) for _ in range(count)]
-        if rng.random() < 0.3:  # several of one kind or one colour: what counting is about
+        if rng.random() < (0.3 if held_out or count != 2 else 0.5):  # several of one kind or one colour: what counting is about, and telling two apart
             pairs = [(pairs[0][0], c) for _, c in pairs] if rng.random() < 0.6 else [(k, pairs[0][1]) for k, _ in pairs]
         if len(set(pairs)) == count and (count == 1 or held_out or not is_combination_held_out(pairs)):
             if not held_out or count == 1 or is_combination_held_out(pairs) or rng.random() < 0.05:

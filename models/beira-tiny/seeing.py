@@ -142,7 +142,7 @@ Asker = Callable[[random.Random, Scene, str, bool], Question | None]
 ASKERS: tuple[tuple[Asker, float, float], ...] = (
     (describe, 3.5, 3), (colour_of, 1.5, 1.2), (kind_of, 2, 1.2), (count_all, 1, 1), (count_some, 2, 3), (is_there, 3, 3), (relation, 2, 5),
     (locate, 2.5, 2.5), (json_one, 1.2, 1.2), (everyday.is_coloured, 0, 1.2), (everyday.is_kind_there, 0, 0.8), (everyday.has_no_text, 0, 1),
-    (everyday.odd, 0, 0.2), (everyday.where_in, 0, 0.5),
+    (everyday.odd, 0, 0.2),
 )  # fmt: skip
 """How often each is asked in evaluation, and in training: there more often what takes longer to learn."""
 

@@ -119,23 +119,6 @@ def test_of_two_shapes_the_one_that_is_asked_about_is_told(language: str) -> Non
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_where_in_the_picture_a_shape_is(language: str) -> None:
-    words = {"en": ("left", "right", "top", "bottom"), "pt": ("esquerda", "direita", "cima", "embaixo")}[language]
-    told = set()
-    for seed in range(300):
-        scene = drawn(1 + seed % 3, seed)
-        made = everyday.where_in(random.Random(seed), scene, language, False)
-        if made is None:
-            continue
-        (shape,) = [s for s in scene.shapes if shape_name(s.kind, s.colour, language) in made[1]]
-        x, y = (c / length for c, length in zip(shape.centre, scene.picture.size, strict=True))
-        expected = {w for w, is_so in zip(words, (x < 1 / 3, x > 2 / 3, y < 1 / 3, y > 2 / 3), strict=True) if is_so}
-        assert {w for w in words if w in made[1]} == expected, (made, x, y)
-        told.add(frozenset(expected))
-    assert len(told) > 4
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
 def test_where_no_text_is_none_is_read(language: str) -> None:
     _, said, _ = everyday.has_no_text(random.Random(1), drawn(2, 3), language, False)
     assert said.endswith(("; text: none.", "; texto: nenhum."))

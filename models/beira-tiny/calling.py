@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import saying
@@ -42,6 +42,13 @@ class Made:
     name: str
     keys: tuple[str, ...]
     definition: Mapping[str, Any]
+    untold: Mapping[str, Any] = field(default_factory=dict)
+    """What a call gives those properties that are required and that no request tells."""
+
+    def call(self, values: Sequence[Any]) -> Call:
+        """With `values` of its keys; in the order of its properties, as a form would have it."""
+        given = {**dict(zip(self.keys, values, strict=True)), **self.untold}
+        return Call(self.name, {key: given[key] for key in self.definition["function"]["parameters"]["properties"] if key in given})
 
 
 def usual(skill: Skill) -> Made:
@@ -68,29 +75,43 @@ def define(rng: random.Random, skill: Skill, held_out: bool) -> Made:
     properties = {}
     for key, p in zip(keys, skill.parameters, strict=True):
         properties[key] = {"type": p.type} | ({"description": p.about} if rng.random() < 0.5 else {})
+    untold: dict[str, Any] = {}
     if not held_out and rng.random() < 0.25:
-        properties = _with_extras(rng, properties)
+        properties, untold = _with_extras(rng, properties)
     parameters: dict[str, Any] = {"type": "object", "properties": properties}
     if not held_out and rng.random() < 0.1:
         parameters["additionalProperties"] = False
-    if rng.random() < 0.75:
-        parameters["required"] = list(keys)
+    if rng.random() < 0.75 or untold:
+        parameters["required"] = [*keys, *untold]
     function: dict[str, Any] = {"name": name}
     if is_told:
         function["description"] = rng.choice(skill.about)
     function["parameters"] = parameters
-    return Made(skill, name, keys, {"type": "function", "function": function})
+    return Made(skill, name, keys, {"type": "function", "function": function}, untold)
 
 
-def _with_extras(rng: random.Random, properties: dict[str, Any]) -> dict[str, Any]:
-    """Those, some with a hint, and one to three that nothing in a request is for, which a call leaves out."""
+def _with_extras(rng: random.Random, properties: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Those, some with a hint, and one to three that nothing in a request is for, which a call leaves out; those of them that are
+    required nevertheless, with what a call gives them."""
     hinted = {k: v | ({"description": v["description"] + rng.choice(_HINTS)} if "description" in v else {}) for k, v in properties.items()}
     extras: dict[str, Any] = {}
     for name, schema in rng.sample(_EXTRAS, rng.choice((1, 1, 2, 3))):
         key = name if rng.random() < 0.7 else saying.word(rng, False)
         if key not in hinted:
             extras[key] = dict(schema) | ({"description": f"The {saying.word(rng, False)}"} if rng.random() < 0.25 else {})
-    return hinted | extras if rng.random() < 0.8 else extras | hinted
+    untold = {key: untold_value(schema) for key, schema in extras.items() if untold_value(schema) is not None} if rng.random() < 0.45 else {}
+    return (hinted | extras if rng.random() < 0.8 else extras | hinted), untold
+
+
+def untold_value(schema: Mapping[str, Any]) -> Any:
+    """What stands for a value that nobody told: its default, the first of its choices, the least; None where it could be anything."""
+    if "default" in schema:
+        return schema["default"]
+    if "enum" in schema:
+        return schema["enum"][0]
+    if "enum" in schema.get("items", ()):
+        return [schema["items"]["enum"][0]]
+    return {"boolean": False, "integer": schema.get("minimum", 1)}.get(schema.get("type", ""))
 
 
 def ask(rng: random.Random, made: Made, language: str, held_out: bool) -> tuple[str, Call]:
@@ -104,7 +125,7 @@ def ask(rng: random.Random, made: Made, language: str, held_out: bool) -> tuple[
     wording = rows[-1] if held_out and rng.random() < 0.5 else rng.choice((*rows[:-1], *more))
     if not held_out and rng.random() < 0.55:
         wording = blurred(rng, wording, (*rows[:-1], *more), language)
-    return wording.format(*values), Call(made.name, dict(zip(made.keys, values, strict=True)))
+    return wording.format(*values), made.call(values)
 
 
 def result(rng: random.Random, held_out: bool) -> tuple[str, str]:
@@ -139,7 +160,9 @@ def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None
         made = [usual(SKILLS[0] if rng.random() < 0.5 else rng.choice(SKILLS))]  # everybody's first tool is the weather's
         if rng.random() < 0.5:
             parameters = made[0].definition["function"]["parameters"]
-            parameters["properties"] = _with_extras(rng, parameters["properties"])
+            parameters["properties"], untold = _with_extras(rng, parameters["properties"])
+            parameters["required"] += untold
+            made = [replace(made[0], untold=untold)]
     chat.tools, chat.sorts = [m.definition for m in made], [sorts_of(m.skill) for m in made]
     for _ in range(turns):
         r = rng.random()
@@ -171,7 +194,7 @@ def _two(rng: random.Random, made: list[Made], tool: Made, asked: str, call: Cal
         value = call.arguments[key]
         if other != value:
             both = asked.replace(str(value), f"{value}{AND[language]}{other}", 1)
-            return both, [call, Call(tool.name, {key: other})]
+            return both, [call, tool.call([other])]
     others = made if held_out or rng.random() < 0.5 else [m for m in made if m is not tool] or made
     second, call2 = ask(rng, rng.choice(others), language, held_out)
     if call2 == call:

@@ -137,15 +137,15 @@ def _json(text: str) -> Any:
 
 
 def _overlap(said: Any, wanted: list[dict[str, Any]]) -> float:
-    """The mean over the wanted boxes of the best overlap with one of the same label."""
-    total = 0.0
+    """The mean over the wanted boxes of the best overlap with one of the same label; over the given ones, if those are more."""
+    total, count = 0.0, max(len(wanted), len(said) if isinstance(said, list) else 0)
     for box in wanted:
         try:
             same = [b["bbox_2d"] for b in said if b["label"] == box["label"]]
             total += max((_iou(b, box["bbox_2d"]) for b in same), default=0.0)
         except (TypeError, KeyError, IndexError, ValueError):
             pass
-    return total / len(wanted)
+    return total / count
 
 
 def _iou(a: list[float], b: list[float]) -> float:

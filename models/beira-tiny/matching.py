@@ -97,8 +97,10 @@ def note_request(made: Encoded, chat: Chat, asked: Turn, turn: Turn) -> None:
     for call in turn.calls:
         for i, value in enumerate(call.arguments.values()):
             found = _found(value, text)
-            if len(found) != 1:
+            if len(found) > 1:
                 return
+            if not found:  # nobody told it
+                continue
             for k, place in enumerate(places(pieces, found[0])):
                 slots[place] = 1 + 2 * min(i, MOST_SLOTS - 1) + (k > 0)
     if turn.calls:
@@ -160,6 +162,9 @@ def point_call(made: Encoded) -> None:
             value_span = at, at + len(_written(value))
             traced(made, value_span, asked, found[0][0])
             _point_beyond(made, value_span, asked, found[0][0])
+        elif not found and isinstance(chosen := value[0] if isinstance(value, list) else value, str):  # the first of its choices
+            choice = _quoted(tools[0], chosen, tools[0].find(f'"{key}"', properties))
+            traced(made, _quoted(text, chosen, span[1]), tools, choice[0])
         at = max(at, span[1])
     for span in spans:
         made.point(span, MATCHING, definition)

@@ -122,15 +122,10 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
         made.decide(between, 3.0)
         made.boxed += [(place, first.box) for place in made.before(between)]
         made.note("side", made.before(between), DIRECTIONS.index(task.rsplit(maxsplit=1)[1]))
-    if task.endswith("where") and len(named) == 1:
-        ((at, s, picture),) = named
-        place, columns, rows = picture
-        behind = at + len(shape_name(s.kind, s.colour, chat.language)), len(text)
-        for head in (LOOKING, MEASURING):
-            made.point(behind, head, cells_of(s.box, picture))
-        made.point(behind, BESIDE, [place + columns * rows - 1])  # which stands where the picture ends
-        made.decide(behind, 2.0)
-        made.boxed += [(p, s.box) for p in made.before(behind)]
+        other = between[1], b + len(shape_name(second.kind, second.colour, chat.language))  # its article too, which tells the gender
+        made.point((between[1], b), LOOKING, cells_of(second.box, picture))
+        made.decide(other, 3.0)
+        made.boxed += [(place, second.box) for place in made.before(other)]
     for scene, picture in zip(chat.scenes, made.pictures, strict=False):
         if scene.text and (at := text.find(scene.text)) >= 0:
             for i, box in enumerate(scene.letters):

@@ -8,6 +8,7 @@ import random
 import re
 from typing import Any
 
+import jsonschema_rs
 import numpy as np
 import PIL.Image
 import pytest
@@ -160,15 +161,28 @@ def test_more_wordings_are_of_skills_and_none_of_them_is_held_out() -> None:
 
 @pytest.mark.parametrize("is_held_out", [False, True])
 def test_what_calls_are_given_stands_in_the_request_as_it_is(is_held_out: bool) -> None:
-    """Also where the second of two requests begins with a name."""
-    found = 0
+    """Also where the second of two requests begins with a name. What is required and nobody told is the definition's
+    first choice, which evaluation never asks for; every call keeps its definition, in its order."""
+    found = untold = left_out = 0
     for i in range(400):
         chat = data.calling_chat(random.Random(i), is_held_out)
+        forms = {t["function"]["name"]: t["function"]["parameters"] for t in chat.tools}
         for asked, answer in zip(chat.turns, chat.turns[1:], strict=False):
-            for value in (v for call in answer.calls for v in call.arguments.values()):
-                assert str(value) in asked.text, (asked.text, value)
+            for call in answer.calls:
+                form = forms[call.name]
+                assert jsonschema_rs.is_valid(form, dict(call.arguments)), (form, call)
+                assert list(call.arguments) == [key for key in form["properties"] if key in call.arguments]
+                left_out += len(call.arguments) < len(form["properties"])
+                for key, value in call.arguments.items():
+                    if str(value) not in asked.text:
+                        assert value == calling.untold_value(form["properties"][key]), (asked.text, call)
+                        untold += 1
             found += len(answer.calls) > 1
     assert found > 100
+    if is_held_out:
+        assert untold == left_out == 0
+    else:
+        assert min(untold, left_out) > 40
 
 
 @pytest.mark.parametrize(
@@ -186,6 +200,18 @@ def test_the_order_of_what_is_listed_is_free(said: str, score: float) -> None:
     chat.ask("Is there a red star?")
     chat.answer("I see a red star, a blue heart and a black cross; a red star: yes.", "yes/no")
     assert examples.score(examples.Example("yes/no", chat, 1), {"content": said}) == score
+
+
+def test_a_box_that_is_not_there_counts_against_those_that_are() -> None:
+    boxes = [{"bbox_2d": [0, 0, 10, 10], "label": "red star"}, {"bbox_2d": [20, 0, 30, 10], "label": "blue heart"}]
+    chat = Chat()
+    chat.ask("Locate the red star.")
+    chat.answer(json.dumps(boxes[:1]), "ground")
+    one = examples.Example("ground", chat, 1)
+    assert examples.score(one, {"content": json.dumps(boxes[:1])}) == 1.0
+    assert examples.score(one, {"content": json.dumps(boxes)}) == 0.5
+    assert examples.score(one, {"content": json.dumps(boxes[1:])}) == 0.0
+    assert examples.score(one, {"content": "{}"}) == examples.score(one, {"content": "no"}) == 0.0
 
 
 @pytest.mark.parametrize("task", examples.TASKS)

@@ -125,7 +125,9 @@ def test_a_number_is_quoted_where_the_definition_asks_for_a_string() -> None:
     for i in range(300):
         chat = data.calling_chat(random.Random(i))
         functions = [t["function"] for t in chat.tools]
-        types = {f["name"]: {k: v.get("type") for k, v in f["parameters"]["properties"].items()} for f in functions}
+        types = {
+            f["name"]: {k: v.get("type", "string") for k, v in f["parameters"]["properties"].items()} for f in functions
+        }  # an enum without a type is of strings
         for call in (c for turn in chat.turns for c in turn.calls):
             for key, value in call.arguments.items():
                 assert isinstance(value, str) == (types[call.name][key] == "string"), call

@@ -122,10 +122,6 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
         made.decide(between, 3.0)
         made.boxed += [(place, first.box) for place in made.before(between)]
         made.note("side", made.before(between), DIRECTIONS.index(task.rsplit(maxsplit=1)[1]))
-        other = between[1], b + len(shape_name(second.kind, second.colour, chat.language))  # its article too, which tells the gender
-        made.point((between[1], b), LOOKING, cells_of(second.box, picture))
-        made.decide(other, 3.0)
-        made.boxed += [(place, second.box) for place in made.before(other)]
     for scene, picture in zip(chat.scenes, made.pictures, strict=False):
         if scene.text and (at := text.find(scene.text)) >= 0:
             for i, box in enumerate(scene.letters):

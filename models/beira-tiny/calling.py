@@ -41,7 +41,7 @@ class Made:
     skill: Skill
     name: str
     keys: tuple[str, ...]
-    definition: Mapping[str, Any]
+    definition: dict[str, Any]
     untold: Mapping[str, Any] = field(default_factory=dict)
     """What a call gives those properties that are required and that no request tells."""
 
@@ -75,32 +75,36 @@ def define(rng: random.Random, skill: Skill, held_out: bool) -> Made:
     properties = {}
     for key, p in zip(keys, skill.parameters, strict=True):
         properties[key] = {"type": p.type} | ({"description": p.about} if rng.random() < 0.5 else {})
-    untold: dict[str, Any] = {}
-    if not held_out and rng.random() < 0.25:
-        properties, untold = _with_extras(rng, properties)
     parameters: dict[str, Any] = {"type": "object", "properties": properties}
     if not held_out and rng.random() < 0.1:
         parameters["additionalProperties"] = False
-    if rng.random() < 0.75 or untold:
-        parameters["required"] = [*keys, *untold]
+    if rng.random() < 0.75:
+        parameters["required"] = list(keys)
     function: dict[str, Any] = {"name": name}
     if is_told:
         function["description"] = rng.choice(skill.about)
     function["parameters"] = parameters
-    return Made(skill, name, keys, {"type": "function", "function": function}, untold)
+    made = Made(skill, name, keys, {"type": "function", "function": function})
+    return _with_extras(rng, made) if not held_out and rng.random() < 0.25 else made
 
 
-def _with_extras(rng: random.Random, properties: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Those, some with a hint, and one to three that nothing in a request is for, which a call leaves out; those of them that are
-    required nevertheless, with what a call gives them."""
-    hinted = {k: v | ({"description": v["description"] + rng.choice(_HINTS)} if "description" in v else {}) for k, v in properties.items()}
+def _with_extras(rng: random.Random, made: Made) -> Made:
+    """That tool, some of its descriptions with a hint, and with one to three properties that nothing in a request is for. A call leaves
+    them out, but for those that are required nevertheless."""
+    function = made.definition["function"]
+    parameters = function["parameters"]
+    hinted = {k: v | ({"description": v["description"] + rng.choice(_HINTS)} if "description" in v else {}) for k, v in parameters["properties"].items()}
     extras: dict[str, Any] = {}
     for name, schema in rng.sample(_EXTRAS, rng.choice((1, 1, 2, 3))):
         key = name if rng.random() < 0.7 else saying.word(rng, False)
         if key not in hinted:
             extras[key] = dict(schema) | ({"description": f"The {saying.word(rng, False)}"} if rng.random() < 0.25 else {})
-    untold = {key: untold_value(schema) for key, schema in extras.items() if untold_value(schema) is not None} if rng.random() < 0.45 else {}
-    return (hinted | extras if rng.random() < 0.8 else extras | hinted), untold
+    values = {key: untold_value(schema) for key, schema in extras.items()} if rng.random() < 0.45 else {}
+    untold = {key: value for key, value in values.items() if value is not None}
+    changed = parameters | {"properties": hinted | extras if rng.random() < 0.8 else extras | hinted}
+    if untold:
+        changed["required"] = [*made.keys, *untold]
+    return replace(made, definition=made.definition | {"function": function | {"parameters": changed}}, untold=untold)
 
 
 def untold_value(schema: Mapping[str, Any]) -> Any:
@@ -159,10 +163,7 @@ def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None
     if not held_out and rng.random() < 0.2:
         made = [usual(SKILLS[0] if rng.random() < 0.5 else rng.choice(SKILLS))]  # everybody's first tool is the weather's
         if rng.random() < 0.5:
-            parameters = made[0].definition["function"]["parameters"]
-            parameters["properties"], untold = _with_extras(rng, parameters["properties"])
-            parameters["required"] += untold
-            made = [replace(made[0], untold=untold)]
+            made = [_with_extras(rng, made[0])]
     chat.tools, chat.sorts = [m.definition for m in made], [sorts_of(m.skill) for m in made]
     for _ in range(turns):
         r = rng.random()

@@ -15,7 +15,7 @@ from chats import Chat
 from encoding import Encoder
 from lexicon import COLOURS, KINDS
 from network import KIND_CLASSES, PATCH_VALUES, SEEN, SHARED_LETTERS
-from pointing import MOST_LETTERS, MOST_SHAPES
+from pointing import MOST_LETTERS, MOST_SHAPES, Encoded
 from scenes import CELL, Scene, draw_page, padded_cells, picture_size, pixels
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
@@ -146,9 +146,8 @@ def pictures_of(scenes: list[Scene]) -> Pictures:
     return Pictures(columns, rows, np.stack([patches_of(pixels(s.picture)) for s in scenes]), *(np.stack(t) for t in zip(*made, strict=True)))
 
 
-def batch_of(kind: str, chats: list[Chat], encoder: Encoder, rng: random.Random) -> Batch:
-    """Chats padded on the right. Now and then a text's positions jump, as if much had been said in between."""
-    made = [encoder.chat(c) for c in chats]
+def batch_of(kind: str, chats: list[Chat], made: list[Encoded], rng: random.Random) -> Batch:
+    """Chats and what they were made to, padded on the right. Now and then a text's positions jump, as if much had been said in between."""
     pointed = [(i, place, head, source) for i, one in enumerate(made) for place, head, source in one.pointed]
     longest = -(-max(len(one.ids) for one in made) // 8) * 8
     tokens = np.full((len(made), longest), 0, np.int64)
@@ -193,8 +192,9 @@ def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: 
     else:
         make = {"saying": data.saying_chat, "calling": data.calling_chat, "recalling": data.recalling_chat}[kind]
         chats = [make(rng) for _ in range(size * count)]
-    chats.sort(key=lambda c: sum(len(t.text) for t in c.turns) + 3 * len(str(c.tools)))
-    made = [batch_of(kind, chats[i * size : (i + 1) * size], encoder, rng) for i in range(count)]
+    encoded = sorted(((encoder.chat(c), c) for c in chats), key=lambda pair: len(pair[0].ids))
+    rows = [encoded[i * size : (i + 1) * size] for i in range(count)]
+    made = [batch_of(kind, [chat for _, chat in row], [one for one, _ in row], rng) for row in rows]
     rng.shuffle(made)
     return made
 

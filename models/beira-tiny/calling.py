@@ -227,6 +227,9 @@ def _ask_no_tool(rng: random.Random, chat: Chat, made: list[Made], held_out: boo
             other = made_up(rng, rng.choice(made).skill if rng.random() < 0.5 else None)
         asked, _ = ask(rng, define(rng, other, held_out), chat.language, held_out)
         said, sorts = UNKNOWN[chat.language], sorts_of(other)
+    elif not held_out and rng.random() < 0.3:
+        asked, said, _ = saying.unknown(rng, chat.language, held_out)
+        sorts = (NO_WORK,)
     else:
         sorts = (NO_WORK,)
         while True:

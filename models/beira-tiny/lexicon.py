@@ -152,7 +152,8 @@ How long does it take to learn {w}?|Do you like {w}?|What is {n}'s phone number?
 Who discovered {w}?|What is the speed of light?|Tell me about {c}.|Tell me about the {w}.|What is a {w}?
 Why did {n} leave {c}?|How can I learn {w}?|What time does the {w} leave?|Where can I find {w}?|Who was {n}?|How many {w} are in the {w}?
 How many {w} does a {w} have?|How many {w} live in {c}?|How tall is the {w}?|Is there {w} in {c}?|Can you recommend a {w}?|How is {w} different from {w}?
-How do I repair a {w}?|Who can repair the {w} of {n}?|How is life in {c}?|How is {n} these days?|How is the {w} of {c} called?|Where can I learn {w}?""".replace("\n", "|").split("|")
+How do I repair a {w}?|Who can repair the {w} of {n}?|How is life in {c}?|How is {n} these days?|How is the {w} of {c} called?|How is the {w} painted?|How is a {w} of {n} sold?
+Where can I learn {w}?""".replace("\n", "|").split("|")
     ),
     "pt": tuple(
         """Quem escreveu {w}?|Qual é o sentido de {w}?|Como se cozinha {w}?|Por que o {w} é {w}?|Quem é o presidente de {c}?
@@ -164,7 +165,8 @@ Traduza {w} para o alemão.|Quanto pesa {w}?|Quais são as regras de {w}?|Qual {
 Que língua se fala em {c}?|Você gosta de {w}?|Quem descobriu {w}?|Fale sobre {c}.|Fale sobre {w}.|O que é {w}?
 Qual é o telefone de {n}?|Quando abre {w}?|Quem foi {n}?|Como posso aprender {w}?|Onde fica {w}?|Quantos {w} tem o {w}?|Quantas {w} há em {c}?|Quanto mede {w}?
 Existe {w} em {c}?|Qual é a moeda de {c}?|O que devo levar para {c}?|Como é a vida em {c}?
-Como se conserta um {w}?|Quem conserta o {w} de {n}?|Como vai {n}?|Onde posso aprender {w}?|Cite algumas cidades de {c}.""".replace("\n", "|").split("|")
+Como se conserta um {w}?|Quem conserta o {w} de {n}?|Como vai {n}?|Como é o {w} de {n}?|Como se pinta o {w} de {c}?
+Onde posso aprender {w}?|Cite algumas cidades de {c}.""".replace("\n", "|").split("|")
     ),
 }
 ODD_HELD_OUT = {

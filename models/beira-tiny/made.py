@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 
 import saying
-from meanings import DEEDS, NOUNS, VERBS, said
+from meanings import DEEDS, INSTRUMENTS, NOUNS, VERBS, said
 from skills import SKILLS, WORDINGS_HELD_OUT, Maker, Parameter, Skill, code, mail, number, time
 
 NO_WORK = len(SKILLS) + len(VERBS) + len(NOUNS)
@@ -87,6 +87,8 @@ def made_up(rng: random.Random, like: Skill | None = None) -> Skill:
     joined, r = verb.replace(" ", "_"), rng.random()
     if r < 0.4:
         names = (f"{joined}_{noun}", f"{noun}_{joined}")
+        if (instrument := INSTRUMENTS.get(english[0])) and r < 0.12:
+            names = (instrument, f"{noun}_{instrument}")
     elif r < 0.6:
         names = (joined + noun.capitalize(), noun)
     else:

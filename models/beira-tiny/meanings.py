@@ -15,7 +15,7 @@ close, shut: feche
 start, begin, launch: inicie, comece
 stop, halt, end: pare, termine
 check, verify, inspect: verifique, confira
-cancel, call off: cancele
+cancel, revoke: cancele
 create, make, build: crie, faça, monte
 delete, remove, erase, get rid of: apague, remova, exclua
 update, refresh: atualize
@@ -104,6 +104,16 @@ weigh: weight o peso, read: reading a leitura, watch: view a vista, start: start
     for english, article, portuguese in [words.split(" ", 2)]
 }
 """By a row's first verb, the noun for what it does: English; Portuguese with its article."""
+INSTRUMENTS = {
+    verb: thing
+    for line in """define: dictionary, compute: calculator, translate: translator, count: counter, measure: ruler, plan: planner, find: finder, read: reader,
+write: editor, record: recorder, play: jukebox, weigh: scale, call: telephone, convert: converter, track: tracker, check: checker, clean: cleaner,
+copy: copier, draw: canvas, schedule: scheduler, sort: sorter, download: downloader, upload: uploader, scan: scanner, cook: stove, heat: radiator,
+cool: cooler, remind me of: reminder, deliver: courier, rent: rental, watch: cinema, show: viewer, compare: comparator, rename: renamer, sell: sales,
+test: tester, buy: shopping""".replace("\n", " ").split(", ")
+    for verb, thing in [line.split(": ")]
+}
+"""By a row's first verb, what it is done with, as tools are named."""
 NOUNS = tuple(
     (english, article, portuguese)
     for line in """package o pacote, parcel a encomenda, car o carro, bike a bicicleta, word a palavra, definition a definição, person a pessoa, friend o amigo,
@@ -142,8 +152,9 @@ def _words(row: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         english, _, portuguese = NOUNS[row - len(VERBS)]
         return (english,), (portuguese,)
     verbs, verbs_pt = VERBS[row]
-    deed = DEEDS.get(verbs[0])
-    return (verbs, verbs_pt) if deed is None else ((*verbs, deed[0]), (*verbs_pt, deed[2]))
+    deed, instrument = DEEDS.get(verbs[0]), INSTRUMENTS.get(verbs[0])
+    english, portuguese = ((deed[0],), (deed[2],)) if deed else ((), ())
+    return (*verbs, *english, *((instrument,) if instrument else ())), (*verbs_pt, *portuguese)
 
 
 def said(row: int) -> tuple[str, ...]:
@@ -152,7 +163,7 @@ def said(row: int) -> tuple[str, ...]:
 
 
 def meanings() -> dict[str, frozenset[str]]:
-    """Of every word of VERBS, DEEDS and NOUNS, in either language, the English ones that say the same, itself among them."""
+    """Of every word of VERBS, DEEDS, INSTRUMENTS and NOUNS, in either language, the English ones that say the same, itself among them."""
     found: dict[str, set[str]] = {}
     for row in range(ROWS):
         english, portuguese = _words(row)

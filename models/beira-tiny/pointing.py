@@ -120,6 +120,7 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
         made.point(between, BESIDE, cells_of(second.box, picture))
         made.point(between, MEASURING, cells_of(first.box, picture))
         made.decide(between, 3.0)
+        made.decide((b, b + len(shape_name(second.kind, second.colour, chat.language))), 2.0)  # or it is the first once more
         made.boxed += [(place, first.box) for place in made.before(between)]
         made.note("side", made.before(between), DIRECTIONS.index(task.rsplit(maxsplit=1)[1]))
     for scene, picture in zip(chat.scenes, made.pictures, strict=False):

@@ -94,7 +94,7 @@ def put_parts(seed: int, first: int, looking: int, steps: int, tokenizer: Path, 
         total = sum(float(b.weights[:, 1:].sum()) for b in parts if isinstance(b, Batch))
         n_batches = sum(isinstance(b, Batch) for b in parts)
         n_looks = len(parts) if not n_batches else sum(isinstance(b, Pictures) for b in parts) / SHARES["reading"]
-        for b in parts:
+        for b in sorted(parts, key=lambda b: b.tokens.size if isinstance(b, Batch) else 0, reverse=True):  # what takes longest is not to be waited for
             queue.put(Work(b, total, n_batches, 1 / max(1, n_looks)))
         for _ in range(size):
             queue.put(None)

@@ -68,7 +68,8 @@ set_light: Light in the {0}: {1}.|Change the {0} light to {1}.|I want {1} light 
 set_alarm: Set the alarm to {0}.|I have to get up at {0}.|Ring at {0}.|Please wake me up at {0}.|An alarm for {0}, please.|I need an alarm at {0}.
 |Get me up at {0}.|Let the alarm ring at {0}.|Could you wake me at {0}?|I must be up at {0}.|Put the alarm at {0}.|Make the alarm go off at {0}.
 |Have me up by {0}.|Give me an alarm at {0}.|I want to be woken at {0}.
-translate: What is {0} in {1}?|Say {0} in {1}.|I need {0} in {1}.|Please translate {0} to {1}.|Give me the {1} for {0}.|Turn {0} into {1}.
+translate: What is {0} in {1}?|How is {0} said in {1}?|How is {0} called in {1}?
+|Say {0} in {1}.|I need {0} in {1}.|Please translate {0} to {1}.|Give me the {1} for {0}.|Turn {0} into {1}.
 |What do they call {0} in {1}?|Could you translate {0} to {1}?|Tell me {0} in {1}.|How would you say {0} in {1}?|I want {0} in {1}.|Make {0} {1}.
 |Get me {0} in {1}.|Put the words {0} in {1}.|How does one say {0} in {1}?|What would {0} be in {1}?|Have {0} translated into {1}.
 create_event: I have {0} at {1}.|Book {0} into my calendar for {1}.|Plan {0} for {1}.|New event: {0} at {1}.|Make an appointment for {0} at {1}.
@@ -104,7 +105,8 @@ pay_bill: Pay {1} {0} dollars.|I owe {1} {0} dollars.|Send {1} {0} dollars.|Move
 |{1} gets {0} dollars from me.|Wire {0} dollars to {1}.|I want to pay {1} {0} dollars.|Could you send {0} dollars to {1}?|Let {1} have {0} dollars.
 |Please pay {1} {0} dollars.|Make a payment of {0} dollars to {1}.|Get {0} dollars to {1}.|Put {0} dollars on the way to {1}.|{0} dollars should go to {1}.
 |Have {0} dollars sent to {1}.
-get_recipe: What is the recipe for {0}?|I want to cook {0}.|How can I make {0}?|Show me how to cook {0}.|A recipe for {0}, please.|What do I need to cook {0}?
+get_recipe: What is the recipe for {0}?|How is {0} usually made at home?
+|I want to cook {0}.|How can I make {0}?|Show me how to cook {0}.|A recipe for {0}, please.|What do I need to cook {0}?
 |Tell me how {0} is cooked.|How do you make {0}?|How does one make {0}?|I need a recipe for {0}.|I want to make {0}. How?|How would I make {0}?
 |What goes into {0}?|Get me a recipe for {0}.|What is {0} made of?|How do they make {0}?|How is it done, cooking {0}?
 |How is {0} cooked at home?|How do people prepare {0}?|How should {0} be cooked?|How do you get {0} made?|What is good {0} made from?|How is a good {0} usually prepared?
@@ -215,7 +217,8 @@ set_light: Deixe a luz de {0} em {1}.|Quero luz {1} em {0}.|Troque a luz de {0} 
 set_alarm: Acorde-me amanhã às {0}.|Ponha o alarme para {0}.|Tenho de levantar às {0}.|Toque às {0}.|Um alarme às {0}, por favor.|Preciso de um alarme para {0}.
 |Preciso acordar às {0}.|Quero um alarme às {0}.|Ligue o alarme para {0}.|Você pode me acordar às {0}?|Me acorde às {0}.|Marque o alarme para {0}.
 |Faça o alarme tocar às {0}.|Deixe o alarme para {0}.|Dê-me um alarme às {0}.|Quero ser acordado às {0}.|Bote o alarme às {0}.
-translate: O que é {0} em {1}?|Diga {0} em {1}.|Preciso de {0} em {1}.|Verta {0} para {1}.|Quero {0} em {1}.|Como fica {0} em {1}?|Quero saber {0} em {1}.
+translate: O que é {0} em {1}?|Como é {0} em {1}?|Como se chama {0} em {1}?
+|Diga {0} em {1}.|Preciso de {0} em {1}.|Verta {0} para {1}.|Quero {0} em {1}.|Como fica {0} em {1}?|Quero saber {0} em {1}.
 |Como se fala {0} em {1}?|Preciso da tradução de {0} para {1}.|Ponha {0} em {1}.|Você pode traduzir {0} para {1}?|Escreva {0} em {1}.|Dê-me {0} em {1}.
 |Faça {0} em {1}.|Leve {0} para {1}.|Qual é a palavra {1} para {0}?|Ache {0} em {1}.|Deixe {0} em {1}.|Passe isto para {1}: {0}
 create_event: Tenho {0} às {1}.|Ponha {0} na agenda às {1}.|Novo evento: {0} às {1}.|Crie um compromisso {0} às {1}.|Inclua {0} no calendário às {1}.

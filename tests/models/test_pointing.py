@@ -138,6 +138,10 @@ def test_a_direction_points_to_both() -> None:
     point_shapes(made, chat, "relation left")
     assert looked_at(made, BESIDE) == {" is to the left of": [6, 10]}
     assert looked_at(made, LOOKING) == {"red circle is to the left of": [3], "blue square": [6, 10]}
+    weighed = {3.0: "", 2.0: ""}
+    for place, factor in sorted(made.factors.items()):
+        weighed[factor] += chr(made.ids[place])
+    assert weighed == {3.0: " is to the left of", 2.0: "blue square"}
 
 
 @pytest.mark.parametrize(

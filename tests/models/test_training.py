@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import threading
 from pathlib import Path
@@ -66,3 +67,27 @@ def test_training_that_goes_on_further_begins_its_mean_anew(tmp_path: Path) -> N
     further = learner_of(tmp_path, small(), 200, 0.25)
     assert further.step == 20
     assert int(further.mean.n_averaged) == 0
+
+
+def test_chats_of_like_length_meet_and_the_longest_batch_is_begun_first(tmp_path: Path) -> None:
+    """What is padded is computed for nothing; a step ends when its last batch does."""
+    import queue
+
+    import batches
+    import tokens
+    import train
+    from encoding import Encoder
+
+    file = tmp_path / "tokenizer.json"
+    tokens.train(1, 200).save(str(file))
+    group = batches.group(1, 0, "calling", 6, Encoder(file), 4)
+    lengths = sorted(sorted(int(row.nonzero()[0].max()) + 1 for row in b.tokens) for b in group)
+    assert len(lengths) == 4
+    assert all(shorter[-1] <= longer[0] for shorter, longer in itertools.pairwise(lengths))
+    put: queue.Queue[Any] = queue.Queue()
+    train.put_parts(1, 0, 0, 1, file, put, 1)
+    sizes = []
+    while (work := put.get_nowait()) is not None:
+        sizes.append(work.batch.tokens.size if isinstance(work.batch, batches.Batch) else 0)
+    assert len(sizes) == len(train.MIX)
+    assert sizes == sorted(sizes, reverse=True)

@@ -80,6 +80,20 @@ def test_what_is_done_is_asked_for_by_its_noun_too() -> None:
         assert not any(re.search(rf"d{'o' if article == 'a' else 'a'} {noun}\b", row) for row in asked), noun
 
 
+def test_a_tool_may_be_named_by_what_its_work_is_done_with() -> None:
+    assert set(meanings.INSTRUMENTS) <= {english[0] for english, _ in meanings.VERBS}
+    same = meanings.meanings()
+    for verb, thing in meanings.INSTRUMENTS.items():
+        assert {thing, verb.split()[0]} <= same[thing], "as a request's word, it has the meaning of that work alone"
+        assert meanings.ROW_OF[thing] == meanings.ROW_OF[verb.split()[0]]
+    made_up = (made.made_up(random.Random(i)) for i in range(3000))
+    named = [skill for skill in made_up if skill.names[0] in meanings.INSTRUMENTS.values() and not skill.is_odd]
+    assert 30 < len(named) < 300
+    for skill in named:
+        (verb, *_), _ = meanings.VERBS[skill.sorts[0] - len(skills.SKILLS)]
+        assert meanings.INSTRUMENTS[verb] == skill.names[0]
+
+
 def test_what_is_told_in_words_is_counted_and_compared_truly() -> None:
     seen = set()
     for i in range(300):
@@ -148,3 +162,11 @@ def test_held_out_requests_are_neither_blurred_nor_opened() -> None:
                 asked += 1
                 assert every.fullmatch(before.text), before.text
     assert asked > 30
+
+
+def test_a_word_that_stands_alone_in_a_row_has_that_rows_meaning() -> None:
+    """Not that of a phrase with it: to call was to cancel, by `call off`."""
+    said = [(word, row) for row in reversed(range(meanings.ROWS)) for word in meanings.said(row)]
+    alone = {word: row for word, row in said if re.fullmatch(meanings.WORD, word) and word not in meanings.EMPTY}
+    odd = {w for w, row in alone.items() if meanings.ROW_OF[w.lower()] != row}
+    assert odd == {"ligue", "telefone", "give"}, "`ligue` is asked before `para`, more often than to turn something on"

@@ -54,14 +54,18 @@ async def ask(service: Service, one: Example, gate: asyncio.Semaphore) -> Answer
     return one, message, score(one, message)
 
 
-async def evaluate(folder: Path, tasks: list[str], seeds: range, held_out: bool, *, at_once: int = 8) -> list[Answered]:
+async def answer(folder: Path, asked: list[Example], *, at_once: int = 8) -> list[Answered]:
+    """Ask the model in `folder` all these."""
     service, gate = service_of(folder), asyncio.Semaphore(at_once)
     await service.start()
     try:
-        asked = [example(t, language, i, held_out) for t in tasks for language in ("en", "pt") for i in seeds]
         return list(await asyncio.gather(*(ask(service, one, gate) for one in asked)))
     finally:
         await service.aclose()
+
+
+async def evaluate(folder: Path, tasks: list[str], seeds: range, held_out: bool) -> list[Answered]:
+    return await answer(folder, [example(t, language, i, held_out) for t in tasks for language in ("en", "pt") for i in seeds])
 
 
 async def long_ones(folder: Path) -> None:

@@ -152,9 +152,11 @@ def _words(row: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         english, _, portuguese = NOUNS[row - len(VERBS)]
         return (english,), (portuguese,)
     verbs, verbs_pt = VERBS[row]
-    deed, instrument = DEEDS.get(verbs[0]), INSTRUMENTS.get(verbs[0])
-    english, portuguese = ((deed[0],), (deed[2],)) if deed else ((), ())
-    return (*verbs, *english, *((instrument,) if instrument else ())), (*verbs_pt, *portuguese)
+    if (deed := DEEDS.get(verbs[0])) is not None:
+        verbs, verbs_pt = (*verbs, deed[0]), (*verbs_pt, deed[2])
+    if (thing := INSTRUMENTS.get(verbs[0])) is not None:
+        verbs = *verbs, thing
+    return verbs, verbs_pt
 
 
 def said(row: int) -> tuple[str, ...]:

@@ -35,12 +35,12 @@ _HSV = {  # hue in degrees, saturation, value: the shades that a colour's name c
     "white": ((0, 360), (0, 0.035), (0.95, 1)),
 }
 _FONT_DIRS = (Path("/usr/share/fonts/truetype/dejavu"), Path("/usr/share/fonts/dejavu"), Path("/Library/Fonts"))
-_FONTS = (
+FONTS = (
     "DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSansMono", "DejaVuSansCondensed",
     "DejaVuSansMono-Bold", "DejaVuSansCondensed-Bold", "DejaVuSerifCondensed",
     "DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique", "DejaVuSerif-Italic", "DejaVuSerifCondensed-Italic", "DejaVuSans-BoldOblique",
 )  # fmt: skip
-_FONTS_HELD_OUT = ("DejaVuSans-Oblique", "DejaVuSerifCondensed-Bold")
+FONTS_HELD_OUT = ("DejaVuSans-Oblique", "DejaVuSerifCondensed-Bold")
 _READ = tuple(sorted({w for w in (*SIGNS, *(w.upper() for w in (*COMMON, *WORDS))) if re.fullmatch("[A-Z]{2,5}", w)} - set(SIGNS_HELD_OUT)))
 """Words that training's pictures show."""
 
@@ -134,8 +134,8 @@ def draw_shapes(rng: random.Random, size: tuple[int, int], count: int, held_out:
     draw = PIL.ImageDraw.Draw(image)
     shapes = []
     for (kind, colour), rgb, box in zip(pairs, shades, boxes, strict=True):
-        points = _outline(rng, kind, box)
-        _fill(draw, kind, points, scale, rgb)
+        points = outline(rng, kind, box)
+        fill(draw, kind, points, scale, rgb)
         xs, ys = [p[0] for p in points], [p[1] for p in points]
         shapes.append(Shape(kind, colour, (round(min(xs)), round(min(ys)), round(max(xs)), round(max(ys)))))
     if scale > 1:
@@ -144,8 +144,8 @@ def draw_shapes(rng: random.Random, size: tuple[int, int], count: int, held_out:
     return Scene(image, tuple(shapes))
 
 
-def draw_text(rng: random.Random, size: tuple[int, int], held_out: bool = False) -> Scene:
-    """A number of one to four digits, or a word in capitals, in one of several fonts; a character has 17 pixels or more."""
+def draw_text(rng: random.Random, size: tuple[int, int], held_out: bool = False, name: str | None = None) -> Scene:
+    """A number of one to four digits, or a word in capitals, in one of several fonts or in that of `name`; a character has 17 pixels or more."""
     width, height = size
     longest = (width - 4) // 17
     words = [w for w in SIGNS_HELD_OUT if len(w) <= longest]
@@ -162,7 +162,8 @@ def draw_text(rng: random.Random, size: tuple[int, int], held_out: bool = False)
     low = min(26.0, high)
     for _ in range(20):
         reach = max(low, min(high, width * 1.4 / len(text))) - low
-        font = font_of(_font_name(rng, held_out), int(low + reach * rng.random() ** (1 if held_out else 2)))
+        chosen = _font_name(rng, held_out) if name is None else name
+        font = font_of(chosen, int(low + reach * rng.random() ** (1 if held_out else 2)))
         left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
         if right - left <= width - 4 and bottom - top <= height - 4:
             break
@@ -245,7 +246,7 @@ def _are_apart(a: Box, b: Box, gap: int = 3) -> bool:
     return a[2] + gap <= b[0] or b[2] + gap <= a[0] or a[3] + gap <= b[1] or b[3] + gap <= a[1]
 
 
-def _outline(rng: random.Random, kind: str, box: Box) -> list[tuple[float, float]]:
+def outline(rng: random.Random, kind: str, box: Box) -> list[tuple[float, float]]:
     """The shape's points within `box`; those of a circle are its bounds' corners."""
     x1, y1, x2, y2 = box
     cx, cy, r = (x1 + x2) / 2, (y1 + y2) / 2, (x2 - x1) / 2
@@ -270,7 +271,7 @@ def _outline(rng: random.Random, kind: str, box: Box) -> list[tuple[float, float
     return [(cx + x * r / reach, cy + y * r / reach) for x, y in points]
 
 
-def _fill(draw: PIL.ImageDraw.ImageDraw, kind: str, points: list[tuple[float, float]], scale: int, rgb: RGB) -> None:
+def fill(draw: PIL.ImageDraw.ImageDraw, kind: str, points: list[tuple[float, float]], scale: int, rgb: RGB) -> None:
     big = [(x * scale, y * scale) for x, y in points]
     if kind == "circle":
         draw.ellipse([*big[0], *big[2]], fill=rgb)
@@ -351,7 +352,7 @@ def _ink(rng: random.Random) -> tuple[RGB, RGB]:
 def _font_name(rng: random.Random, held_out: bool) -> str:
     if rng.random() < 0.12:
         return ""
-    return rng.choice(_FONTS_HELD_OUT if held_out and rng.random() < 0.5 else _FONTS)
+    return rng.choice(FONTS_HELD_OUT if held_out and rng.random() < 0.5 else FONTS)
 
 
 @functools.cache

@@ -45,7 +45,7 @@ STEPS ?= 4500
 # a folder whose two files it goes on from where there is no checkpoint, as models/beira-tiny; STEPS counts theirs, too
 FROM ?=
 LOOKING ?= 150
-COUNT ?= 100
+COUNT ?= 200
 MODEL := .venv-model
 # with glibc's own, a step of training takes 1.45 times as long (Debian: libtcmalloc-minimal4)
 ALLOCATOR := $(firstword $(wildcard /usr/lib/*/libtcmalloc_minimal.so.4 /usr/lib/*/libjemalloc.so.2))

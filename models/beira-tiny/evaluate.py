@@ -132,7 +132,7 @@ def table(made: dict[str, dict[str, float]]) -> str:
     lines = ["| task | bar | English | Portuguese |", "| --- | --- | --- | --- |"]
     for task, row in made.items():
         bar = BARS.get(task)
-        lines.append(f"| {task} | {'–' if bar is None else bar} | {row['en']:.2f} | {row['pt']:.2f} |")
+        lines.append(f"| {task} | {'–' if bar is None else bar} | {row['en']:.3f} | {row['pt']:.3f} |")
     return "\n".join(lines)
 
 
@@ -153,13 +153,13 @@ def sheet(answered: list[Answered], file: Path, count: int = 20) -> None:
         for j, line in enumerate(lines[:6]):
             is_answer = j >= len(textwrap.wrap(one.chat.turns[0].text, 38))
             draw.text((x + 5, y + 160 + 14 * j), line, font=font, fill="black" if not is_answer else "#006000" if got > 0.5 else "#c00000")
-    page.quantize(64).save(file, optimize=True)
+    page.quantize(256).save(file, optimize=True)
 
 
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--model", type=Path, default=Path(__file__).parent, help="folder of the two files")
-    p.add_argument("--count", type=int, default=100, help="examples a task and language")
+    p.add_argument("--count", type=int, default=200, help="examples a task and language")
     p.add_argument("--first", type=int, default=0, help="the first example's seed; the others follow")
     p.add_argument("--tasks", nargs="*", default=list(TASKS))
     p.add_argument("--seen", action="store_true", help="ask what training may have had")

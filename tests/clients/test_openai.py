@@ -92,7 +92,7 @@ def test_the_token_limit_ends_the_answer(create: Callable[..., Any]) -> None:
 
 
 def test_a_seed_repeats_an_answer(create: Callable[..., Any]) -> None:
-    options = {"temperature": 2, "max_tokens": 20, "extra_body": {"ignore_eos": True}}
+    options = {"temperature": 2, "max_tokens": 60, "extra_body": {"ignore_eos": True}}
     said = [create(seed=seed, **options).choices[0].message.content for seed in (7, 7, 8)]
     assert said[0] == said[1] != said[2]
 

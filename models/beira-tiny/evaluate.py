@@ -64,8 +64,8 @@ async def answer(folder: Path, asked: list[Example], *, at_once: int = 8) -> lis
         await service.aclose()
 
 
-async def evaluate(folder: Path, tasks: list[str], seeds: range, held_out: bool) -> list[Answered]:
-    return await answer(folder, [example(t, language, i, held_out) for t in tasks for language in ("en", "pt") for i in seeds])
+async def evaluate(folder: Path, tasks: list[str], seeds: range, held_out: bool, *, at_once: int = 8) -> list[Answered]:
+    return await answer(folder, [example(t, language, i, held_out) for t in tasks for language in ("en", "pt") for i in seeds], at_once=at_once)
 
 
 async def long_ones(folder: Path) -> None:

@@ -64,6 +64,11 @@ class Batch:
     (`measured`), the direction (`side`), the kind of work (`sort`), what a word means (`meaning`), which letter or shape comes next (`turn`), which tool is
     defined (`tool`), called (`called`) or has a question's word (`whose`), which argument (`slot`)."""
 
+    @property
+    def is_answered(self) -> bool:
+        """Not of requests and pictures alone, of which only what they are about and show is asked."""
+        return self.kind not in ("asking", "looking")
+
 
 def positions_of(n: int, pictures: list[tuple[int, int, int]]) -> np.ndarray:
     """(3, n): time, height, width. A picture moves the position on by its longer side."""
@@ -146,8 +151,8 @@ def pictures_of(scenes: list[Scene]) -> Pictures:
     return Pictures(columns, rows, np.stack([patches_of(pixels(s.picture)) for s in scenes]), *(np.stack(t) for t in zip(*made, strict=True)))
 
 
-def batch_of(kind: str, chats: list[Chat], made: list[Encoded], rng: random.Random) -> Batch:
-    """Chats and what they were made to, padded on the right. Now and then a text's positions jump, as if much had been said in between."""
+def batch_of(kind: str, made: list[Encoded], scenes: list[Scene], rng: random.Random) -> Batch:
+    """Chats, encoded, and what they show, padded on the right. Now and then a text's positions jump, as if much had been said in between."""
     pointed = [(i, place, head, source) for i, one in enumerate(made) for place, head, source in one.pointed]
     longest = -(-max(len(one.ids) for one in made) // 8) * 8
     tokens = np.full((len(made), longest), 0, np.int64)
@@ -159,7 +164,7 @@ def batch_of(kind: str, chats: list[Chat], made: list[Encoded], rng: random.Rand
         tokens[i, : len(ids)] = ids
         weights[i, : len(ids)] = w
         p = positions_of(len(ids), pictures)
-        if kind == "saying" and rng.random() < 0.3:
+        if kind in ("saying", "asking") and rng.random() < 0.3:
             p[:, rng.randrange(len(ids)) :] += rng.randint(1, 1800)
         positions[:, i, : len(ids)] = p
         at += [i * longest + place + k for place, columns, rows in pictures for k in range(columns * rows)]
@@ -167,7 +172,6 @@ def batch_of(kind: str, chats: list[Chat], made: list[Encoded], rng: random.Rand
     sources = np.zeros((len(pointed), longest), bool)
     for i, (*_, source) in enumerate(pointed):
         sources[i, source] = True
-    scenes = [s for c in chats for s in c.scenes]
     noted = {
         name: np.array([(i * longest + place, value) for i, one in enumerate(made) for place, value in one.noted.get(name, ())], np.int64)
         for name in sorted({name for one in made for name in one.noted})
@@ -188,15 +192,26 @@ def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: 
         cells = data.cells_for(rng, LARGE[kind], is_even=kind != "spotting")
         size = max(3, min(size, 400 // (cells[0] * cells[1])))
         make_one = {"seeing": data.seeing_chat, "listing": data.listing_chat, "spotting": data.reading_chat}[kind]
-        chats = [make_one(rng, cells) for _ in range(size * count)]
+        made = [_encoded(make_one(rng, cells), encoder) for _ in range(size * count)]
+    elif kind == "looking":
+        cells = data.cells_for(rng, 0.05)
+        scenes = [data.scene(rng, cells, False) for _ in range(max(3, min(size, 600 // (cells[0] * cells[1]))) * count)]
+        size = len(scenes) // count
+        made = [(encoder.shown(*padded_cells(*s.picture.size)), [s]) for s in scenes]
+    elif kind == "asking":
+        made = [(encoder.alone(*data.asking(rng)), []) for _ in range(size * count)]
     else:
         make = {"saying": data.saying_chat, "calling": data.calling_chat, "recalling": data.recalling_chat}[kind]
-        chats = [make(rng) for _ in range(size * count)]
-    encoded = sorted(((encoder.chat(c), c) for c in chats), key=lambda pair: len(pair[0].ids))
-    rows = [encoded[i * size : (i + 1) * size] for i in range(count)]
-    made = [batch_of(kind, [chat for _, chat in row], [one for one, _ in row], rng) for row in rows]
-    rng.shuffle(made)
-    return made
+        made = [_encoded(make(rng), encoder) for _ in range(size * count)]
+    made.sort(key=lambda one: len(one[0].ids))
+    rows = [made[i * size : (i + 1) * size] for i in range(count)]
+    batches = [batch_of(kind, [one for one, _ in row], [s for _, scenes in row for s in scenes], rng) for row in rows]
+    rng.shuffle(batches)
+    return batches
+
+
+def _encoded(chat: Chat, encoder: Encoder) -> tuple[Encoded, list[Scene]]:
+    return encoder.chat(chat), chat.scenes
 
 
 def looks(seed: int, index: int, size: int) -> Pictures:

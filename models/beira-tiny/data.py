@@ -6,6 +6,8 @@ Pictures of one batch share a size in tokens, so that the vision tower sees them
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import calling
 import saying
@@ -14,7 +16,7 @@ import skills
 import told
 from chats import Chat
 from lexicon import SYSTEMS, SYSTEMS_HELD_OUT, UNKNOWN
-from made import made_up
+from made import NO_WORK, made_up, sorts_of
 from scenes import MIN_CELLS, Scene, draw_shapes, draw_text, picture_size
 
 Cells = tuple[int, int]
@@ -44,6 +46,18 @@ def scene(rng: random.Random, cells: Cells, held_out: bool, text: float = 0.4, c
         count = count or rng.choice((1, 1, 2))
     often = (3, 4, 3, 2) if held_out else (2, 3, 4, 4) if cells[0] * cells[1] <= 42 else (4, 3, 4, 4)
     return draw_shapes(rng, size, count or rng.choices((1, 2, 3, 4), often)[0], held_out)
+
+
+def asking(rng: random.Random) -> tuple[str | Mapping[str, Any], Sequence[int]]:
+    """A request alone, or now and then a tool, and which kinds of work it is about: what is asked for needs far more requests
+    than calls."""
+    language = "en" if rng.random() < 0.42 else "pt"
+    if rng.random() < 0.12:
+        return saying.no_work(rng, language), (NO_WORK,)
+    skill = rng.choice(skills.SKILLS) if rng.random() < 0.6 else made_up(rng)
+    tool = calling.define(rng, skill, False)
+    said = tool.definition if rng.random() < 0.25 else calling.ask(rng, tool, language, False)[0]
+    return said, sorts_of(skill)
 
 
 def _chat(rng: random.Random, held_out: bool, english: float = 0.48) -> Chat:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 
 from chats import Chat, parts
+from made import is_told
 from matching import note_request, note_tools, note_words, point_call, point_choice
 from network import DECADES
 from pointing import Encoded, Pieces, point_list, point_shapes, point_told, point_verdict, point_words, stated
@@ -17,7 +21,7 @@ from scenes import padded_cells
 from tokens import markup_ids
 
 _MARKUP = markup_ids()
-_START, _CALL, _PICTURE = (_MARKUP[n] for n in ("<|im_start|>", "<tool_call>", "<|image_pad|>"))
+_START, _END, _CALL, _PICTURE = (_MARKUP[n] for n in ("<|im_start|>", "<|im_end|>", "<tool_call>", "<|image_pad|>"))
 
 
 class Encoder:
@@ -78,6 +82,38 @@ class Encoder:
                         point_call(made)
             before = made.ids[-1]
         return made
+
+    def alone(self, said: str | Mapping[str, Any], sorts: Sequence[int]) -> Encoded:
+        """A question that waits for its answer, or a tool's name and description; nothing of it is learned to be said."""
+        made = Encoded()
+        if isinstance(said, str):
+            made.ids.append(_START)
+            text = "user\n" + said
+            made.add(text, self.text(text), 0.0)
+            asked = [len(made.ids) - 1]
+            made.ids += [_END, *self._ids("\n"), _START, *self._ids("assistant\n")]
+            asked.append(len(made.ids) - 1)
+        else:
+            text = ">\n" + json.dumps(said, ensure_ascii=False).split('parameters"')[0]
+            made.add(text, self.text(text), 0.0)
+            asked = [len(made.ids) - 1]
+        note_words(made, made.texts[0])
+        for sort in sorts:
+            if is_told(sort, text):
+                made.note("sort", asked, sort)
+        made.weights = [0.0] * len(made.ids)
+        return made
+
+    def shown(self, columns: int, rows: int) -> Encoded:
+        """A picture as a question begins with it."""
+        made = Encoded()
+        made.ids += [_START, *self._ids("user\n")]
+        self._show(made, columns, rows)
+        made.weights = [0.0] * len(made.ids)
+        return made
+
+    def _ids(self, text: str) -> list[int]:
+        return [token for token, _ in self.text(text)]
 
     def _show(self, made: Encoded, columns: int, rows: int) -> None:
         made.pictures.append((len(made.ids) + 1, columns, rows))

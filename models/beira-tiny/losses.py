@@ -85,9 +85,60 @@ def edges(p: Pictures) -> Tensor:
     return torch.from_numpy(p.has_shape)[..., None] & (offsets >= 0) & (offsets <= 1)
 
 
+def tower_losses(net: Network, p: Pictures, merged: Tensor) -> dict[str, Tensor]:
+    """Of what the tower gives: shapes, colours and letters, the latter in their order."""
+    return {"seen": seen_loss(net.aids["seen"](merged), p), "ordered": spelled_loss(net.aids["seen letters"](merged), torch.from_numpy(p.ordered))}
+
+
 def look_loss(net: Network, p: Pictures) -> dict[str, Tensor]:
     _, merged = net.vision(batches.normalised(p.patches), p.columns, p.rows)
-    return {"seen": seen_loss(net.aids["seen"](merged), p), "ordered": spelled_loss(net.aids["seen letters"](merged), torch.from_numpy(p.ordered))}
+    return tower_losses(net, p, merged)
+
+
+def noted_losses(net: Network, batch: Batch, tapped: list[Tensor]) -> dict[str, Tensor]:
+    """Of the aids that tell classes apart, by what the layers gave."""
+    losses = {}
+    for name, noted in batch.noted.items():
+        place, truth = torch.from_numpy(noted).unbind(1)
+        known = tapped[ASKED_LAYERS[name]].reshape(-1, net.s.hidden)[place]
+        losses[name] = F.cross_entropy(net.aids[name](F.rms_norm(known, known.shape[-1:])), truth)
+    return losses
+
+
+def shown_losses(net: Network, p: Pictures, merged: Tensor, tapped: list[Tensor], at: Tensor) -> dict[str, Tensor]:
+    """Of the aids that are asked about pictures' tokens, in the tower and in those layers of the text model that were computed."""
+    losses: dict[str, Tensor] = {}
+
+    def of(layer: int) -> Tensor:
+        known = tapped[layer].reshape(-1, net.s.hidden)[at].view(*merged.shape[:2], -1)
+        return F.rms_norm(known, known.shape[-1:])
+
+    told = tapped[TOLD_LAYER].reshape(-1, net.s.hidden)[at].view(*merged.shape[:2], -1)
+    losses["told"] = seen_loss(net.aids["told"](told), p)
+    losses["placed"] = placed_loss(net.aids["placed"](told), p)
+    counted = of(WORDS_LAYER)  # a layer more, to pass on what was counted
+    losses["ranked"] = ranked_loss(net.aids["seen ranks"](merged), p) + ranked_loss(net.aids["told ranks"](counted), p)
+    losses["lettered"] = lettered_loss(net.aids["lettered"](of(TOLD_LAYER)), p)
+    losses["spelled"] = spelled_loss(net.aids["told letters"](of(TOLD_LAYER)), torch.from_numpy(p.spelled))
+    losses["own"] = torch.stack([own_loss(net.aids[f"own {i}"](of(i)), p) for i in OWN_LAYERS]).sum()
+    shown, placed = edges(p), torch.from_numpy(p.placed)
+    waved = {"told waves": TOLD_LAYER, "kept waves": POINTED_LAYERS[0]}
+    losses["waved"] = torch.stack([waved_loss(net.aids[name](of(i)), placed, shown) for name, i in waved.items() if i < len(tapped)]).sum()
+    losses["edged"] = waved_loss(net.aids["seen waves"](merged), torch.from_numpy(p.seen)[..., -4:], shown)
+    return losses
+
+
+def aside_loss(net: Network, batch: Batch) -> dict[str, Tensor]:
+    """Of what nothing answers, requests, tools and pictures alone: what they are about and show, from the layers below which that
+    is asked."""
+    tokens, positions = torch.from_numpy(batch.tokens), torch.from_numpy(batch.positions)
+    if batch.pictures is None:
+        _, tapped, _ = net.hidden(tokens, positions, None, None, depth=TOLD_LAYER + 1)
+        return noted_losses(net, batch, tapped)
+    rows, merged = net.vision(batches.normalised(batch.pictures.patches), batch.pictures.columns, batch.pictures.rows)
+    at = torch.from_numpy(batch.at)
+    _, tapped, _ = net.hidden(tokens, positions, rows.reshape(-1, net.s.hidden), at, depth=WORDS_LAYER + 1)
+    return tower_losses(net, batch.pictures, merged) | shown_losses(net, batch.pictures, merged, tapped, at)
 
 
 def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
@@ -98,8 +149,7 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
     if batch.pictures is not None:
         p = batch.pictures
         rows, merged = net.vision(batches.normalised(p.patches), p.columns, p.rows)
-        losses["seen"] = seen_loss(net.aids["seen"](merged), p)
-        losses["ordered"] = spelled_loss(net.aids["seen letters"](merged), torch.from_numpy(p.ordered))
+        losses |= tower_losses(net, p, merged)
         at = torch.from_numpy(batch.at)
     flat = None if rows is None else rows.reshape(-1, net.s.hidden)
     asked = None if batch.pointed is None else torch.from_numpy(batch.pointed)
@@ -109,27 +159,9 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
         w = weights[asked[:, 0], asked[:, 1]].clamp_min(0.3)  # of the token that comes next; the least is a question's words'
         missed = [-(a.masked_fill(~sources[which], -torch.inf).logsumexp(-1) * w[which]).sum() / w[which].sum() for which, a in attention]
         losses["pointed"] = sum(missed) / len(missed)
-    for name, noted in batch.noted.items():
-        place, truth = torch.from_numpy(noted).unbind(1)
-        known = tapped[ASKED_LAYERS[name]].reshape(-1, net.s.hidden)[place]
-        losses[name] = F.cross_entropy(net.aids[name](F.rms_norm(known, known.shape[-1:])), truth)
+    losses |= noted_losses(net, batch, tapped)
     if rows is not None:
-        told = tapped[TOLD_LAYER].reshape(-1, net.s.hidden)[at].view(rows.shape)
-        counted = tapped[WORDS_LAYER].reshape(-1, net.s.hidden)[at].view(rows.shape)  # a layer more, to pass on what was counted
-        losses["told"] = seen_loss(net.aids["told"](told), p)
-        losses["placed"] = placed_loss(net.aids["placed"](told), p)
-        losses["ranked"] = ranked_loss(net.aids["seen ranks"](merged), p) + ranked_loss(net.aids["told ranks"](F.rms_norm(counted, told.shape[-1:])), p)
-        losses["lettered"] = lettered_loss(net.aids["lettered"](F.rms_norm(told, told.shape[-1:])), p)
-        losses["spelled"] = spelled_loss(net.aids["told letters"](F.rms_norm(told, told.shape[-1:])), torch.from_numpy(p.spelled))
-        shown = edges(p)
-        for i in OWN_LAYERS:
-            own = tapped[i].reshape(-1, net.s.hidden)[at].view(rows.shape)
-            losses["own"] = losses.get("own", 0) + own_loss(net.aids[f"own {i}"](F.rms_norm(own, own.shape[-1:])), p)
-        losses["waved"] = torch.zeros(())
-        for name, layer in (("told waves", TOLD_LAYER), ("kept waves", POINTED_LAYERS[0])):
-            known = tapped[layer].reshape(-1, net.s.hidden)[at].view(rows.shape)
-            losses["waved"] = losses["waved"] + waved_loss(net.aids[name](F.rms_norm(known, known.shape[-1:])), torch.from_numpy(p.placed), shown)
-        losses["edged"] = waved_loss(net.aids["seen waves"](merged), torch.from_numpy(p.seen)[..., -4:], shown)
+        losses |= shown_losses(net, p, merged, tapped, at)
         if batch.boxed is not None and len(batch.boxed):
             noted = torch.from_numpy(batch.boxed)
             pointed = tapped[POINTED_LAYERS[-1]].reshape(-1, net.s.hidden)[noted[:, 0].long()]

@@ -237,18 +237,18 @@ class Network(nn.Module):
         return chosen.cos()[:, None], chosen.sin()[:, None]
 
     def hidden(
-        self, tokens: Tensor, positions: Tensor, image_rows: Tensor | None, at: Tensor | None, asked: Tensor | None = None
+        self, tokens: Tensor, positions: Tensor, image_rows: Tensor | None, at: Tensor | None, asked: Tensor | None = None, depth: int | None = None
     ) -> tuple[Tensor, list[Tensor], list[tuple[Tensor, Tensor]]]:
         """The last layer's output, normed, every layer's, and, of each layer that is asked, which of `asked` and what they attend to.
 
-        `at` indexes the flat tokens that are pictures; `asked` is as TextBlock.attending's.
+        `at` indexes the flat tokens that are pictures; `asked` is as TextBlock.attending's; of the layers, the first `depth` or all.
         """
         x = self.embed(tokens)
         if image_rows is not None and at is not None:
             x = x.reshape(-1, x.shape[-1]).index_copy(0, at, image_rows).view(x.shape)
         cos, sin = self.angles(positions)
         tapped, attention = [], []
-        for i, block in enumerate(self.blocks):
+        for i, block in enumerate(self.blocks[:depth]):
             if asked is not None and (i == WORDS_LAYER or i in POINTED_LAYERS):
                 which = ((asked[:, 2] == RECOGNISING) == (i == WORDS_LAYER)).nonzero()[:, 0]
                 if len(which):

@@ -221,6 +221,14 @@ def question(rng: random.Random, language: str, held_out: bool) -> Question:
     return asked, said, name
 
 
+def no_work(rng: random.Random, language: str) -> str:
+    """A question that no tool would be for."""
+    while True:
+        asked, _, task = unknown(rng, language, False) if rng.random() < 0.5 else question(rng, language, False)
+        if task != "needle":
+            return asked
+
+
 def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None:
     for _ in range(turns):
         asked, said, task = question(rng, chat.language, held_out)

@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,16 @@ from torch.optim.swa_utils import AveragedModel
 import batches
 from batches import Batch, Pictures
 from encoding import Encoder
-from losses import SHARES, look_loss, loss_of
+from losses import SHARES, aside_loss, look_loss, loss_of
 from muon import Muon
 from network import Network, Shape
 
-MIX = (("seeing", 10), ("seeing", 10), ("seeing", 10), ("spotting", 18), ("calling", 5), ("calling", 5), ("saying", 8), ("recalling", 1), ("reading", 250), ("reading", 250))
+MIX = (("seeing", 7), ("seeing", 7), ("spotting", 9), ("calling", 5), ("asking", 100), ("saying", 4), ("looking", 32), ("looking", 32), ("reading", 125), ("reading", 125))
 """One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers; "spotting" is pictures
-whose text is asked for at once, "listing" those whose shapes are, "reading" the tower alone, on so many tokens of pages."""
-LATER = (("seeing", 7), ("seeing", 7), ("listing", 12), ("spotting", 8), ("calling", 12), ("calling", 12), ("saying", 8), ("recalling", 1), ("reading", 80), ("reading", 80))
-LATER_FROM = 0.6
+whose text is asked for at once, "listing" those whose shapes are, "asking" requests and tools alone, for what they are about,
+"looking" pictures alone, for what they show, "reading" the tower alone, on so many tokens of pages."""
+LATER = (("seeing", 7), ("listing", 6), ("spotting", 4), ("calling", 6), ("calling", 6), ("asking", 70), ("saying", 4), ("recalling", 1), ("looking", 24), ("reading", 80))
+LATER_FROM = 0.4
 """Of the steps: from there on LATER's batches, with more calls, which take longest to learn, and lists."""
 HAS_HALF = any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 """Whether the processor multiplies in bfloat16 itself: then products of matrices are computed so, five times as fast as
@@ -45,7 +46,7 @@ LOOKS = 3
 """Batches of pictures a step of the tower alone."""
 MEAN_EVERY = 20
 """Steps between weights that the mean takes in."""
-GROUP = 4
+GROUP = 8
 """Steps whose chats are made together, so that those of like length meet."""
 
 
@@ -70,9 +71,16 @@ class Work:
     """A part of one step, for whichever learner is free. The step's sums weigh it."""
 
     batch: Pictures | Batch
-    total: float = 0.0
-    n_batches: int = 0
-    share: float = 1.0
+    total: float
+    """Of the answers' weights in the whole step."""
+    n_answered: int
+    """Batches with answers in it."""
+    n_alike: int
+    """Batches of this one's kind."""
+
+
+def kind_of(batch: Pictures | Batch) -> str:
+    return batch.kind if isinstance(batch, Batch) else "reading"
 
 
 def produce(seed: int, first: int, looking: int, steps: int, tokenizer: Path, queue: Any, size: int) -> None:
@@ -92,10 +100,10 @@ def put_parts(seed: int, first: int, looking: int, steps: int, tokenizer: Path, 
 
     def put(parts: list[Any]) -> None:
         total = sum(float(b.weights[:, 1:].sum()) for b in parts if isinstance(b, Batch))
-        n_batches = sum(isinstance(b, Batch) for b in parts)
-        n_looks = len(parts) if not n_batches else sum(isinstance(b, Pictures) for b in parts) / SHARES["reading"]
+        kinds = Counter(kind_of(b) for b in parts)
+        n_answered = sum(isinstance(b, Batch) and b.is_answered for b in parts)
         for b in sorted(parts, key=lambda b: b.tokens.size if isinstance(b, Batch) else 0, reverse=True):  # what takes longest is not to be waited for
-            queue.put(Work(b, total, n_batches, 1 / max(1, n_looks)))
+            queue.put(Work(b, total, n_answered, kinds[kind_of(b)]))
         for _ in range(size):
             queue.put(None)
 
@@ -214,19 +222,24 @@ class Learner:
             if isinstance(work, Exception):
                 raise work
             batch = work.batch
+            is_answered = isinstance(batch, Batch) and batch.is_answered
             with torch.autocast("cpu", torch.bfloat16, enabled=HAS_HALF):
-                losses = look_loss(self.net, batch) if isinstance(batch, Pictures) else loss_of(self.net, batch)
+                losses = look_loss(self.net, batch) if isinstance(batch, Pictures) else loss_of(self.net, batch) if is_answered else aside_loss(self.net, batch)
             if isinstance(batch, Pictures):
-                ((losses["seen"] + losses["ordered"]) * work.share).backward()
+                (SHARES["reading"] / work.n_alike * (losses["seen"] + losses["ordered"])).backward()
                 told["looked"].append(losses["seen"].item())
                 told["ordered"].append(losses["ordered"].item())
                 continue
-            loss = losses["answer"] / work.total
+            loss = losses["answer"] / work.total if is_answered else torch.zeros(())
+            prefix = "" if is_answered else batch.kind + " "
             for name, share in SHARES.items():
                 if name in losses:
-                    loss = loss + 2 * share * losses[name] / work.n_batches  # most are asked of half the batches
-                    told[name].append(losses[name].item())
+                    # most are asked of half the batches that are answered
+                    loss = loss + 2 * share * losses[name] / (work.n_answered if is_answered else work.n_alike)
+                    told[prefix + name].append(losses[name].item())
             loss.backward()
+            if not is_answered:
+                continue
             told[batch.kind].append(losses["answer"].item() / losses["weight"].item())
             told[batch.kind + "%"].append(100 * losses["right"].item())
         self.apply()

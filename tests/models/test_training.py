@@ -86,8 +86,52 @@ def test_chats_of_like_length_meet_and_the_longest_batch_is_begun_first(tmp_path
     assert all(shorter[-1] <= longer[0] for shorter, longer in itertools.pairwise(lengths))
     put: queue.Queue[Any] = queue.Queue()
     train.put_parts(1, 0, 0, 1, file, put, 1)
-    sizes = []
+    sizes: list[int] = []
     while (work := put.get_nowait()) is not None:
         sizes.append(work.batch.tokens.size if isinstance(work.batch, batches.Batch) else 0)
     assert len(sizes) == len(train.MIX)
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_a_request_and_a_tool_alone_are_asked_what_they_are_asked_in_a_chat(tmp_path: Path) -> None:
+    """The same tokens, the same sorts of work and meanings; only the layers below which these are asked learn of it."""
+    import random
+
+    import batches
+    import calling
+    import data
+    import tokens
+    from chats import Chat
+    from encoding import Encoder
+    from losses import aside_loss
+    from made import sorts_of
+    from network import TOLD_LAYER, Network, Shape
+    from skills import SKILLS
+
+    file = tmp_path / "tokenizer.json"
+    tokens.train(1, 200).save(str(file))
+    encoder = Encoder(file)
+    weather, timer = (calling.usual(s) for s in (SKILLS[0], SKILLS[2]))
+    chat = Chat(tools=[timer.definition, weather.definition], sorts=[sorts_of(SKILLS[2]), sorts_of(SKILLS[0])])
+    chat.ask("Set a timer for 5 minutes.", sorts=sorts_of(SKILLS[2]))
+    chat.call([timer.call([5])], "call")
+    whole = encoder.chat(chat)
+    for said, sorts in ((chat.turns[0].text, sorts_of(SKILLS[2])), (timer.definition, sorts_of(SKILLS[2]))):
+        alone = encoder.alone(said, sorts)
+        n = len(alone.ids)
+        at = next(i for i in range(len(whole.ids)) if whole.ids[i : i + n] == alone.ids)
+        assert not any(alone.weights)
+        for name in ("sort", "meaning"):
+            assert alone.noted[name] == [
+                (place - at, value) for place, value in whole.noted[name] if at <= place < at + n
+            ]
+    net = Network(Shape())
+    (batch,) = batches.group(1, 0, "asking", 30, encoder, 1)
+    assert not batch.is_answered
+    losses = aside_loss(net, batch)
+    assert losses.keys() == {"sort", "meaning"}
+    sum(losses.values()).backward()
+    learns = [block.qkv.weight.grad is not None and bool(block.qkv.weight.grad.any()) for block in net.blocks]
+    assert learns == [i <= TOLD_LAYER for i in range(len(net.blocks))]
+    kinds = [type(data.asking(random.Random(i))[0]) for i in range(200)]
+    assert 20 < kinds.count(dict) < 80

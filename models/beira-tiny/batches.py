@@ -20,7 +20,7 @@ from scenes import CELL, Scene, draw_page, padded_cells, picture_size, pixels
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
-LARGE = {"seeing": 0.3, "listing": 0.6, "spotting": 0.02}
+LARGE = {"seeing": 0.3, "listing": 0.6, "placing": 0.15, "spotting": 0.02}
 """The kinds of batches with pictures, and how many of each have large ones."""
 LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -191,7 +191,7 @@ def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: 
     if kind in LARGE:
         cells = data.cells_for(rng, LARGE[kind], is_even=kind != "spotting")
         size = max(3, min(size, 400 // (cells[0] * cells[1])))
-        make_one = {"seeing": data.seeing_chat, "listing": data.listing_chat, "spotting": data.reading_chat}[kind]
+        make_one = {"seeing": data.seeing_chat, "listing": data.listing_chat, "placing": data.placing_chat, "spotting": data.reading_chat}[kind]
         made = [_encoded(make_one(rng, cells), encoder) for _ in range(size * count)]
     elif kind == "looking":
         cells = data.cells_for(rng, 0.05)

@@ -14,7 +14,7 @@ import saying
 import seeing
 import skills
 import told
-from chats import Chat
+from chats import Call, Chat
 from lexicon import SYSTEMS, SYSTEMS_HELD_OUT, UNKNOWN
 from made import NO_WORK, made_up, sorts_of
 from scenes import MIN_CELLS, Scene, draw_shapes, draw_text, picture_size
@@ -48,16 +48,18 @@ def scene(rng: random.Random, cells: Cells, held_out: bool, text: float = 0.4, c
     return draw_shapes(rng, size, count or rng.choices((1, 2, 3, 4), often)[0], held_out)
 
 
-def asking(rng: random.Random) -> tuple[str | Mapping[str, Any], Sequence[int]]:
-    """A request alone, or now and then a tool, and which kinds of work it is about: what is asked for needs far more requests
-    than calls."""
+def asking(rng: random.Random) -> tuple[str | Mapping[str, Any], Sequence[int], Sequence[Call]]:
+    """A request alone, with the call that would answer it, or now and then a tool, and which kinds of work it is about: what is
+    asked for needs far more requests than calls."""
     language = "en" if rng.random() < 0.42 else "pt"
     if rng.random() < 0.12:
-        return saying.no_work(rng, language), (NO_WORK,)
+        return saying.no_work(rng, language), (NO_WORK,), ()
     skill = rng.choice(skills.SKILLS) if rng.random() < 0.6 else made_up(rng)
     tool = calling.define(rng, skill, False)
-    said = tool.definition if rng.random() < 0.25 else calling.ask(rng, tool, language, False)[0]
-    return said, sorts_of(skill)
+    if rng.random() < 0.25:
+        return tool.definition, sorts_of(skill), ()
+    asked, call = calling.ask(rng, tool, language, False)
+    return asked, sorts_of(skill), [call]
 
 
 def _chat(rng: random.Random, held_out: bool, english: float = 0.48) -> Chat:
@@ -104,6 +106,21 @@ def listing_chat(rng: random.Random, cells: Cells, held_out: bool = False) -> Ch
     """One picture of shapes, which are asked for at once: what is told in order needs more pictures than answers, too."""
     chat, seen = _chat(rng, held_out), scene(rng, cells, held_out, text=0.0)
     seeing.ask_about(rng, chat, seen, seeing.describe(rng, seen, chat.language, held_out))
+    return chat
+
+
+def placing_chat(rng: random.Random, cells: Cells, held_out: bool = False) -> Chat:
+    """One picture of shapes, asked only where they are: boxes and directions are few among what is asked of pictures, and learned
+    last."""
+    chat, seen = _chat(rng, held_out), scene(rng, cells, held_out, text=0.0)
+    for i in range(3):
+        asker = seeing.relation if rng.random() < 0.5 and len(seen.shapes) > 1 else seeing.locate
+        made = seeing.question(rng, seen, chat.language, held_out, asker)
+        if i == 0:
+            seeing.ask_about(rng, chat, seen, made)
+        else:
+            chat.ask(made[0])
+            chat.answer(made[1], made[2])
     return chat
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from chats import Chat, parts
+from chats import Call, Chat, parts
 from made import is_told
-from matching import note_request, note_tools, note_words, point_call, point_choice
+from matching import note_request, note_slots, note_tools, note_words, point_call, point_choice
 from network import DECADES
 from pointing import Encoded, Pieces, point_list, point_shapes, point_told, point_verdict, point_words, stated
 from runtime.engine.request import Image, Markup, Text
@@ -83,7 +83,7 @@ class Encoder:
             before = made.ids[-1]
         return made
 
-    def alone(self, said: str | Mapping[str, Any], sorts: Sequence[int]) -> Encoded:
+    def alone(self, said: str | Mapping[str, Any], sorts: Sequence[int], calls: Sequence[Call] = ()) -> Encoded:
         """A question that waits for its answer, or a tool's name and description; nothing of it is learned to be said."""
         made = Encoded()
         if isinstance(said, str):
@@ -98,6 +98,7 @@ class Encoder:
             made.add(text, self.text(text), 0.0)
             asked = [len(made.ids) - 1]
         note_words(made, made.texts[0])
+        note_slots(made, made.texts[0], calls)
         for sort in sorts:
             if is_told(sort, text):
                 made.note("sort", asked, sort)

@@ -133,7 +133,7 @@ def aside_loss(net: Network, batch: Batch) -> dict[str, Tensor]:
     is asked."""
     tokens, positions = torch.from_numpy(batch.tokens), torch.from_numpy(batch.positions)
     if batch.pictures is None:
-        _, tapped, _ = net.hidden(tokens, positions, None, None, depth=TOLD_LAYER + 1)
+        _, tapped, _ = net.hidden(tokens, positions, None, None, depth=WORDS_LAYER + 1)
         return noted_losses(net, batch, tapped)
     rows, merged = net.vision(batches.normalised(batch.pictures.patches), batch.pictures.columns, batch.pictures.rows)
     at = torch.from_numpy(batch.at)

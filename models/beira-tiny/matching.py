@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from calling import AND
-from chats import Chat, Turn
+from chats import Call, Chat, Turn
 from made import is_told
 from meanings import EMPTY, ROW_OF, WORD, meanings
 from pointing import COPYING, LOOKING, MATCHING, MEASURING, MOST_SLOTS, MOST_TOOLS, RECOGNISING, Encoded, Said, Span, places, traced
@@ -71,7 +72,7 @@ def note_words(made: Encoded, said: Said) -> None:
 
 def note_request(made: Encoded, chat: Chat, asked: Turn, turn: Turn) -> None:
     """What kinds of work the question that was added last asks for; where its words, or those that mean the same, stand in names
-    and descriptions; and which of its tokens are which argument of the calls that answer it."""
+    and descriptions; and which of its tokens are which argument."""
     text, pieces = made.question
     note_words(made, made.question)
     for sort in asked.sorts:
@@ -93,8 +94,14 @@ def note_request(made: Encoded, chat: Chat, asked: Turn, turn: Turn) -> None:
             if len(whose) == 1:
                 made.recognised[place] = min(*whose, MOST_TOOLS - 1)
                 made.note("whose", [place], made.recognised[place])
+    note_slots(made, made.question, turn.calls)
+
+
+def note_slots(made: Encoded, said: Said, calls: Sequence[Call]) -> None:
+    """Which of a question's tokens are which argument of the calls that answer it; of one whose values it has more than once, nothing."""
+    text, pieces = said
     slots = {p: 0 for p, _ in pieces}
-    for call in turn.calls:
+    for call in calls:
         for i, value in enumerate(call.arguments.values()):
             found = _found(value, text)
             if len(found) > 1:
@@ -103,7 +110,7 @@ def note_request(made: Encoded, chat: Chat, asked: Turn, turn: Turn) -> None:
                 continue
             for k, place in enumerate(places(pieces, found[0])):
                 slots[place] = 1 + 2 * min(i, MOST_SLOTS - 1) + (k > 0)
-    if turn.calls:
+    if calls:
         for place, slot in slots.items():
             made.note("slot", [place], slot)
 

@@ -33,10 +33,14 @@ from network import Network, Shape
 
 MIX = (("seeing", 7), ("seeing", 7), ("spotting", 9), ("calling", 5), ("asking", 100), ("saying", 4), ("looking", 32), ("looking", 32), ("reading", 125), ("reading", 125))
 """One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers; "spotting" is pictures
-whose text is asked for at once, "listing" those whose shapes are, "asking" requests and tools alone, for what they are about,
-"looking" pictures alone, for what they show, "reading" the tower alone, on so many tokens of pages."""
-LATER = (("seeing", 7), ("listing", 6), ("spotting", 4), ("calling", 6), ("calling", 6), ("asking", 70), ("saying", 4), ("recalling", 1), ("looking", 24), ("reading", 80))
-LATER_FROM = 0.4
+whose text is asked for at once, "listing" those whose shapes are, "placing" where these are, "asking" requests
+and tools alone, for what they are about, "looking" pictures alone, for what they show, "reading" the tower alone, on so many tokens
+of pages."""
+LATER = (
+    ("seeing", 8), ("placing", 8), ("listing", 6), ("spotting", 4), ("calling", 6), ("calling", 6), ("asking", 70), ("saying", 7), ("recalling", 1),
+    ("looking", 24), ("reading", 80),
+)  # fmt: skip
+LATER_FROM = 0.32
 """Of the steps: from there on LATER's batches, with more calls, which take longest to learn, and lists."""
 HAS_HALF = any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 """Whether the processor multiplies in bfloat16 itself: then products of matrices are computed so, five times as fast as

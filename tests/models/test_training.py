@@ -94,7 +94,7 @@ def test_chats_of_like_length_meet_and_the_longest_batch_is_begun_first(tmp_path
 
 
 def test_a_request_and_a_tool_alone_are_asked_what_they_are_asked_in_a_chat(tmp_path: Path) -> None:
-    """The same tokens, the same sorts of work and meanings; only the layers below which these are asked learn of it."""
+    """The same tokens, sorts of work, meanings, arguments; only the layers below which these are asked learn of it."""
     import random
 
     import batches
@@ -105,7 +105,7 @@ def test_a_request_and_a_tool_alone_are_asked_what_they_are_asked_in_a_chat(tmp_
     from encoding import Encoder
     from losses import aside_loss
     from made import sorts_of
-    from network import TOLD_LAYER, Network, Shape
+    from network import WORDS_LAYER, Network, Shape
     from skills import SKILLS
 
     file = tmp_path / "tokenizer.json"
@@ -116,12 +116,12 @@ def test_a_request_and_a_tool_alone_are_asked_what_they_are_asked_in_a_chat(tmp_
     chat.ask("Set a timer for 5 minutes.", sorts=sorts_of(SKILLS[2]))
     chat.call([timer.call([5])], "call")
     whole = encoder.chat(chat)
-    for said, sorts in ((chat.turns[0].text, sorts_of(SKILLS[2])), (timer.definition, sorts_of(SKILLS[2]))):
-        alone = encoder.alone(said, sorts)
+    for said, calls in ((chat.turns[0].text, chat.turns[1].calls), (timer.definition, ())):
+        alone = encoder.alone(said, sorts_of(SKILLS[2]), calls)
         n = len(alone.ids)
         at = next(i for i in range(len(whole.ids)) if whole.ids[i : i + n] == alone.ids)
         assert not any(alone.weights)
-        for name in ("sort", "meaning"):
+        for name in ("sort", "meaning", "slot")[: 2 + len(calls)]:
             assert alone.noted[name] == [
                 (place - at, value) for place, value in whole.noted[name] if at <= place < at + n
             ]
@@ -129,9 +129,9 @@ def test_a_request_and_a_tool_alone_are_asked_what_they_are_asked_in_a_chat(tmp_
     (batch,) = batches.group(1, 0, "asking", 30, encoder, 1)
     assert not batch.is_answered
     losses = aside_loss(net, batch)
-    assert losses.keys() == {"sort", "meaning"}
+    assert losses.keys() == {"sort", "meaning", "slot"}
     sum(losses.values()).backward()
     learns = [block.qkv.weight.grad is not None and bool(block.qkv.weight.grad.any()) for block in net.blocks]
-    assert learns == [i <= TOLD_LAYER for i in range(len(net.blocks))]
+    assert learns == [i <= WORDS_LAYER for i in range(len(net.blocks))]
     kinds = [type(data.asking(random.Random(i))[0]) for i in range(200)]
     assert 20 < kinds.count(dict) < 80

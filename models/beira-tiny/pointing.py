@@ -14,14 +14,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from chats import Chat
-from lexicon import COLOURS_PT, KINDS, KINDS_PT, ORDINALS, kind_name, kinds_name, shape_name, the_shape
+from lexicon import COLOURS, COLOURS_PT, KINDS, KINDS_PT, ORDINALS, kind_name, kinds_name, shape_name, the_shape
 from scenes import CELL, Box, Shape
 
 LOOKING, BESIDE, MATCHING, COPYING, MEASURING, RECOGNISING = range(6)
 """Heads of the pointed layers: at the shape that is spoken of, at the one that it is compared with, at what an answer's verdict
 follows from, at what is copied, and once more at the shape, for its box (a head's 32 values have to hold all that they tell);
 that one, in calls, at what stands behind what is copied next.
-The last is of the layer before: at a question's words, or what means the same, in the tools' definitions."""
+The last is of the layer before: at a question's words, or what means the same, in the tools' definitions; at the question's name of
+the shape that is spoken of."""
 DIRECTIONS = ("left", "right", "above", "below")
 MOST_TOOLS, MOST_SLOTS, MOST_SHAPES, MOST_LETTERS = 4, 3, 4, 7
 """Definitions, arguments of one, a picture's shapes and letters that the aids tell apart."""
@@ -108,6 +109,7 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
             spans += bounds
             for span in bounds:
                 point_bounds(made, s, span, picture)
+                note_about(made, s, span, chat.language)
         told = stated(text)
         if len(made.pictures) == 1 and _is_asked_for(s, told + ".", task, chat.language):
             spans.append((told.rindex(" "), len(told)))
@@ -122,6 +124,7 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
         made.decide(between, 3.0)
         made.decide((b, b + len(shape_name(second.kind, second.colour, chat.language))), 2.0)  # or it is the first once more
         made.boxed += [(place, first.box) for place in made.before(between)]
+        note_about(made, first, between, chat.language)
         made.note("side", made.before(between), DIRECTIONS.index(task.rsplit(maxsplit=1)[1]))
     for scene, picture in zip(chat.scenes, made.pictures, strict=False):
         if scene.text and (at := text.find(scene.text)) >= 0:
@@ -129,6 +132,16 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
                 made.point((at + i, at + i + 1), LOOKING, cells_of(box, picture))
             for i in range(len(scene.text) + 1):  # the last time, that none is left
                 made.note("turn", made.before((at + i, at + i + 1)), min(i, MOST_LETTERS - 1))
+
+
+def note_about(made: Encoded, s: Shape, span: Span, language: str) -> None:
+    """That the last text's `span` is about this shape, where the question names it: what is to look at a shape must know, a layer
+    before, which one to look for."""
+    text, pieces = made.question
+    found = [m.span() for m in re.finditer(re.escape(shape_name(s.kind, s.colour, language)), text)]
+    if len(found) == 1:
+        made.note("about", made.before(span), KINDS.index(s.kind) * len(COLOURS) + COLOURS.index(s.colour))
+        made.point(span, RECOGNISING, places(pieces, found[0]))
 
 
 def stated(text: str) -> str:
@@ -141,6 +154,7 @@ def point_bounds(made: Encoded, s: Shape, bounds: Span, picture: Picture) -> Non
     for k, number in enumerate(re.compile(r"\d+").finditer(made.texts[-1][0], *bounds)):
         made.point(number.span(), MEASURING, cells_of(_edge(s.box, k), picture))
         made.boxed += [(place, tuple(v if i == k else math.nan for i, v in enumerate(s.box))) for place in made.before(number.span())]
+        made.note("edge", made.before(number.span()), k)
     made.decide(bounds, 2.0)
 
 

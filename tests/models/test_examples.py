@@ -35,6 +35,7 @@ def chats(count: int, *, held_out: bool = False) -> list[Chat]:
         rng = random.Random(i)
         made.append(data.seeing_chat(rng, data.cells_for(rng), held_out))
         made.append(data.listing_chat(rng, data.cells_for(rng, 0.5, is_even=True), held_out))
+        made.append(data.placing_chat(rng, data.cells_for(rng), held_out))
         made.append(data.saying_chat(rng, held_out))
         made.append(data.calling_chat(rng, held_out))
     return made

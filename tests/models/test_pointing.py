@@ -14,12 +14,14 @@ if not (RECIPE / "pointing.py").is_file():
     pytest.skip("the recipe is not in this copy of the project", allow_module_level=True)
 
 from chats import Chat
+from lexicon import COLOURS, KINDS
 from pointing import (
     BESIDE,
     COPYING,
     LOOKING,
     MATCHING,
     MEASURING,
+    RECOGNISING,
     Encoded,
     cells_of,
     point_list,
@@ -129,6 +131,30 @@ def test_coordinates_point_to_the_shape_that_they_bound() -> None:
     assert "".join(chr(made.ids[place + 1]) for place in places) == "84011155"
     asked = [[v for v in box if not math.isnan(v)] for _, box in sorted(made.boxed, key=lambda b: b[0])]
     assert asked == [[84], [84], [0], [111], [111], [111], [55], [55]]
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_named"),
+    [
+        ("Locate the blue square.", True),
+        ("Locate all shapes.", False),
+        ("A blue square? Locate the blue square.", False),
+    ],
+)
+def test_a_box_knows_which_shape_was_asked_for_and_which_edge_comes_next(asked: str, is_named: bool) -> None:
+    chat = Chat()
+    chat.ask(scene(RED, BLUE), asked)
+    made = Encoded(ids=[0] * 20, weights=[0.0] * 20, pictures=[PICTURE])
+    for text in ("user\n" + asked, "assistant\n", json.dumps([{"bbox_2d": list(BLUE.box), "label": "blue square"}])):
+        made.add(text, [(ord(c), (i, i + 1)) for i, c in enumerate(text)], 1.0)
+    point_shapes(made, chat, "ground")
+    began = 20 + len("user\n") + asked.find("blue square")
+    named = list(range(began, began + len("blue square")))
+    assert looked_at(made, RECOGNISING) == ({"84, 0, 111, 55]": named} if is_named else {})
+    square_and_blue = {KINDS.index("square") * len(COLOURS) + COLOURS.index("blue")}
+    assert {value for _, value in made.noted.get("about", ())} == (square_and_blue if is_named else set())
+    edges = "".join(f"{chr(made.ids[place + 1])}{edge} " for place, edge in made.noted["edge"])
+    assert edges == "80 40 01 12 12 12 53 53 "
 
 
 def test_a_direction_points_to_both() -> None:

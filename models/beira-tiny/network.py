@@ -29,7 +29,7 @@ In the latter ones heads are also shown where to look: in one at the words that 
 others at what answers follow from, the second time with what the first one found."""
 ASKED_LAYERS = {
     "meaning": TOLD_LAYER, "sort": TOLD_LAYER, "tool": TOLD_LAYER, "whose": WORDS_LAYER, "turn": WORDS_LAYER, "slot": WORDS_LAYER,
-    "about": WORDS_LAYER, "edge": WORDS_LAYER,
+    "about": WORDS_LAYER, "edge": WORDS_LAYER, "asked kind": WORDS_LAYER, "asked colour": WORDS_LAYER,
     "called": POINTED_LAYERS[0], "measured": POINTED_LAYERS[-1], "side": POINTED_LAYERS[-1],
 }  # fmt: skip
 """Where those aids are asked that tell classes apart."""
@@ -204,7 +204,7 @@ class Network(nn.Module):
         heads = {name: nn.Linear(s.hidden, n) for name, n in asked.items()}
         seen = {name: nn.Linear(4 * s.vision_hidden, n) for name, n in {"seen": SEEN, "seen waves": WAVES, "seen ranks": MOST_SHAPES}.items()}
         letters = {"seen letters": nn.Linear(4 * s.vision_hidden, SHARED_LETTERS * LETTER_CLASSES), "told letters": nn.Linear(s.hidden, MOST_LETTERS * LETTER_CLASSES)}
-        where = {name: nn.Linear(s.hidden, n) for name, n in {"about": KIND_CLASSES * COLOUR_CLASSES, "edge": 4}.items()}
+        where = {name: nn.Linear(s.hidden, n) for name, n in {"about": KIND_CLASSES * COLOUR_CLASSES, "edge": 4, "asked kind": KIND_CLASSES, "asked colour": COLOUR_CLASSES}.items()}
         self.aids = nn.ModuleDict({**seen, **heads, **letters, **where})
         self.reset()
 

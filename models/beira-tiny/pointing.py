@@ -21,7 +21,7 @@ LOOKING, BESIDE, MATCHING, COPYING, MEASURING, RECOGNISING = range(6)
 """Heads of the pointed layers: at the shape that is spoken of, at the one that it is compared with, at what an answer's verdict
 follows from, at what is copied, and once more at the shape, for its box (a head's 32 values have to hold all that they tell);
 that one, in calls, at what stands behind what is copied next.
-The last is of the layer before: at a question's words, or what means the same, in the tools' definitions; at the question's name of
+The last is of the layer before: at a question's words, or what means the same, in the tools' definitions; at the name of
 the shape that is spoken of."""
 DIRECTIONS = ("left", "right", "above", "below")
 MOST_TOOLS, MOST_SLOTS, MOST_SHAPES, MOST_LETTERS = 4, 3, 4, 7
@@ -96,7 +96,8 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
         picture = made.pictures[i]
         if not about and sum((t.kind, t.colour) == (s.kind, s.colour) for t, _ in shown) > 1:
             continue  # of which picture, the words do not say
-        spans = [m.span() for m in re.finditer(re.escape(shape_name(s.kind, s.colour, chat.language)), text)]
+        name = shape_name(s.kind, s.colour, chat.language)
+        spans = [m.span() for m in re.finditer(re.escape(name), text)]
         if about:
             within = about.get(i, (0, 0))
             spans = [span for span in spans if within[0] <= span[0] < within[1]]
@@ -109,10 +110,15 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
             spans += bounds
             for span in bounds:
                 point_bounds(made, s, span, picture)
-                note_about(made, s, span, chat.language)
+                note_about(made, span, mentioned(made, name, span[0]), s.kind, s.colour)
         told = stated(text)
         if len(made.pictures) == 1 and _is_asked_for(s, told + ".", task, chat.language):
-            spans.append((told.rindex(" "), len(told)))
+            spans.append(last := (told.rindex(" "), len(told)))
+            if task.endswith("colour"):
+                note_about(made, last, mentioned(made, kind_name(s.kind, chat.language), last[0]), s.kind, None)
+            else:
+                called = s.colour if chat.language == "en" else COLOURS_PT[s.colour][1]
+                note_about(made, last, mentioned(made, called, last[0]), None, s.colour)
         for span in spans:
             made.point(span, LOOKING, cells_of(s.box, picture))
     if "relation" in task and len(named) == 2:
@@ -124,7 +130,8 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
         made.decide(between, 3.0)
         made.decide((b, b + len(shape_name(second.kind, second.colour, chat.language))), 2.0)  # or it is the first once more
         made.boxed += [(place, first.box) for place in made.before(between)]
-        note_about(made, first, between, chat.language)
+        name = shape_name(first.kind, first.colour, chat.language)
+        note_about(made, between, mentioned(made, name, between[0]), first.kind, first.colour)
         made.note("side", made.before(between), DIRECTIONS.index(task.rsplit(maxsplit=1)[1]))
     for scene, picture in zip(chat.scenes, made.pictures, strict=False):
         if scene.text and (at := text.find(scene.text)) >= 0:
@@ -134,14 +141,26 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
                 made.note("turn", made.before((at + i, at + i + 1)), min(i, MOST_LETTERS - 1))
 
 
-def note_about(made: Encoded, s: Shape, span: Span, language: str) -> None:
-    """That the last text's `span` is about this shape, where the question names it: what is to look at a shape must know, a layer
-    before, which one to look for."""
-    text, pieces = made.question
-    found = [m.span() for m in re.finditer(re.escape(shape_name(s.kind, s.colour, language)), text)]
-    if len(found) == 1:
-        made.note("about", made.before(span), KINDS.index(s.kind) * len(COLOURS) + COLOURS.index(s.colour))
-        made.point(span, RECOGNISING, places(pieces, found[0]))
+def note_about(made: Encoded, span: Span, source: list[int], kind: str | None, colour: str | None) -> None:
+    """That the last text's `span` is about a shape of this kind and colour, or of one of the two, as `source` says: what is to look at
+    a shape, or at what was said of it, must know, a layer before, which one to look for."""
+    if not source:
+        return
+    if kind is None:
+        made.note("asked colour", made.before(span), COLOURS.index(colour or ""))
+    elif colour is None:
+        made.note("asked kind", made.before(span), KINDS.index(kind))
+    else:
+        made.note("about", made.before(span), KINDS.index(kind) * len(COLOURS) + COLOURS.index(colour))
+    made.point(span, RECOGNISING, source)
+
+
+def mentioned(made: Encoded, name: str, end: int) -> list[int]:
+    """Where the question, or the last text before `end`, has this name."""
+    pattern = re.compile(rf"\b{re.escape(name)}\b")
+    told, asked = made.texts[-1], made.question
+    found = [p for m in pattern.finditer(asked[0]) for p in places(asked[1], m.span())]
+    return found + [p for m in pattern.finditer(told[0], 0, end) for p in places(told[1], m.span())]
 
 
 def stated(text: str) -> str:
@@ -204,20 +223,28 @@ def point_verdict(made: Encoded, language: str) -> None:
     if not found:
         return
     before, asked, _ = found.groups()
+    named, verdict = places(pieces, found.span(2)), (found.end(2), found.end(3))
     if asked in _PLURALS[language]:
+        note_about(made, verdict, named, _PLURALS[language][asked], None)
         patterns = [rf"\b{kind_name(_PLURALS[language][asked], language)}\b"]
     elif asked in ("shapes", "formas"):
         patterns = [rf"\b{kind_name(kind, language)}\b" for kind in KINDS]
     else:
-        patterns = [rf"\b{re.escape(asked.split(' ', 1)[-1])}\b"]
+        name = asked.split(" ", 1)[-1]
+        patterns = [rf"\b{re.escape(name)}\b"]
+        if name in _NAMES[language]:
+            note_about(made, verdict, named, *_NAMES[language][name])
     source = [place for p in patterns for m in re.finditer(p, before) for place in places(pieces, m.span())]
     if asked in _PLURALS[language] or asked in ("shapes", "formas"):
         source.append(pieces[0][0])  # beside what is always there, how much attention the others get says how many they are
-    made.point((found.end(2), found.end(3)), MATCHING, source or [pieces[0][0]])
+    made.point(verdict, MATCHING, source or [pieces[0][0]])
     made.decide((found.start(3) - 1, found.end(3)), 5.0)  # the space too: `yes` has it as a token of its own, ` no` has not
 
 
 _PLURALS = {language: {kinds_name(k, language): k for k in KINDS} for language in ("en", "pt")}
+
+
+_NAMES = {language: {shape_name(k, c, language): (k, c) for k in KINDS for c in COLOURS} for language in ("en", "pt")}
 
 
 def point_words(made: Encoded) -> None:

@@ -133,28 +133,77 @@ def test_coordinates_point_to_the_shape_that_they_bound() -> None:
     assert asked == [[84], [84], [0], [111], [111], [111], [55], [55]]
 
 
-@pytest.mark.parametrize(
-    ("asked", "is_named"),
-    [
-        ("Locate the blue square.", True),
-        ("Locate all shapes.", False),
-        ("A blue square? Locate the blue square.", False),
-    ],
-)
+def spoken(asked: str, answer: str) -> Encoded:
+    """A question behind a picture, and its answer."""
+    made = Encoded(ids=[0] * 20, weights=[0.0] * 20, pictures=[PICTURE])
+    for text in ("user\n" + asked, "assistant\n", answer):
+        made.add(text, [(ord(c), (i, i + 1)) for i, c in enumerate(text)], 1.0)
+    return made
+
+
+def told(made: Encoded, places: list[int]) -> str:
+    return "".join(chr(made.ids[p]) for p in places)
+
+
+@pytest.mark.parametrize(("asked", "is_named"), [("Locate the blue square.", True), ("Locate all shapes.", False)])
 def test_a_box_knows_which_shape_was_asked_for_and_which_edge_comes_next(asked: str, is_named: bool) -> None:
     chat = Chat()
     chat.ask(scene(RED, BLUE), asked)
-    made = Encoded(ids=[0] * 20, weights=[0.0] * 20, pictures=[PICTURE])
-    for text in ("user\n" + asked, "assistant\n", json.dumps([{"bbox_2d": list(BLUE.box), "label": "blue square"}])):
-        made.add(text, [(ord(c), (i, i + 1)) for i, c in enumerate(text)], 1.0)
+    made = spoken(asked, json.dumps([{"bbox_2d": list(BLUE.box), "label": "blue square"}]))
     point_shapes(made, chat, "ground")
-    began = 20 + len("user\n") + asked.find("blue square")
-    named = list(range(began, began + len("blue square")))
-    assert looked_at(made, RECOGNISING) == ({"84, 0, 111, 55]": named} if is_named else {})
+    named = {word: told(made, source) for word, source in looked_at(made, RECOGNISING).items()}
+    assert named == ({"84, 0, 111, 55]": "blue square"} if is_named else {})
     square_and_blue = {KINDS.index("square") * len(COLOURS) + COLOURS.index("blue")}
     assert {value for _, value in made.noted.get("about", ())} == (square_and_blue if is_named else set())
     edges = "".join(f"{chr(made.ids[place + 1])}{edge} " for place, edge in made.noted["edge"])
     assert edges == "80 40 01 12 12 12 53 53 "
+
+
+@pytest.mark.parametrize(
+    ("task", "asked", "answer", "word", "aid", "value", "named"),
+    [
+        (
+            "colour",
+            "What color is the circle?",
+            "The circle is red.",
+            " red",
+            "asked kind",
+            KINDS.index("circle"),
+            "circlecircle",
+        ),
+        (
+            "kind",
+            "Which shape is blue?",
+            "The blue shape is a square.",
+            " square",
+            "asked colour",
+            COLOURS.index("blue"),
+            "blueblue",
+        ),
+        (
+            "count",
+            "How many squares?",
+            "I see a red circle and a blue square; squares: one.",
+            ": one",
+            "asked kind",
+            KINDS.index("square"),
+            "squares",
+        ),
+        ("yes/no", "Is there a red star?", "I see a red circle; a red star: no.", ": no", "about", None, "a red star"),
+    ],
+)
+def test_what_is_told_of_a_shape_knows_which_was_asked_for(
+    task: str, asked: str, answer: str, word: str, aid: str, value: int | None, named: str
+) -> None:
+    chat = Chat()
+    chat.ask(scene(RED, BLUE), asked)
+    made = spoken(asked, answer)
+    point_shapes(made, chat, task)
+    point_verdict(made, "en")
+    assert {w: told(made, source) for w, source in looked_at(made, RECOGNISING).items()} == {word: named}
+    expected = KINDS.index("star") * len(COLOURS) + COLOURS.index("red") if value is None else value
+    noted = {name: {v for _, v in noted} for name, noted in made.noted.items() if name.startswith(("about", "asked"))}
+    assert noted == {aid: {expected}}
 
 
 def test_a_direction_points_to_both() -> None:

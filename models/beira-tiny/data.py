@@ -114,8 +114,8 @@ def placing_chat(rng: random.Random, cells: Cells, held_out: bool = False) -> Ch
     last."""
     chat, seen = _chat(rng, held_out), scene(rng, cells, held_out, text=0.0)
     for i in range(3):
-        asker = seeing.relation if rng.random() < 0.5 and len(seen.shapes) > 1 else seeing.locate
-        made = seeing.question(rng, seen, chat.language, held_out, asker)
+        made = seeing.relation(rng, seen, chat.language, held_out) if rng.random() < 0.5 else None
+        made = made or seeing.locate(rng, seen, chat.language, held_out)
         if i == 0:
             seeing.ask_about(rng, chat, seen, made)
         else:

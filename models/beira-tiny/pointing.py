@@ -146,12 +146,12 @@ def note_about(made: Encoded, span: Span, source: list[int], kind: str | None, c
     a shape, or at what was said of it, must know, a layer before, which one to look for."""
     if not source:
         return
-    if kind is None:
-        made.note("asked colour", made.before(span), COLOURS.index(colour or ""))
-    elif colour is None:
-        made.note("asked kind", made.before(span), KINDS.index(kind))
-    else:
+    if kind and colour:
         made.note("about", made.before(span), KINDS.index(kind) * len(COLOURS) + COLOURS.index(colour))
+    elif kind:
+        made.note("asked kind", made.before(span), KINDS.index(kind))
+    elif colour:
+        made.note("asked colour", made.before(span), COLOURS.index(colour))
     made.point(span, RECOGNISING, source)
 
 
@@ -242,8 +242,6 @@ def point_verdict(made: Encoded, language: str) -> None:
 
 
 _PLURALS = {language: {kinds_name(k, language): k for k in KINDS} for language in ("en", "pt")}
-
-
 _NAMES = {language: {shape_name(k, c, language): (k, c) for k in KINDS for c in COLOURS} for language in ("en", "pt")}
 
 

@@ -41,7 +41,7 @@ LATER = (
     ("looking", 24), ("reading", 80),
 )  # fmt: skip
 LATER_FROM = 0.32
-"""Of the steps: from there on LATER's batches, with more calls, which take longest to learn, and lists."""
+"""Of the steps: from there on LATER's batches, with more calls, which take longest to learn, lists, and boxes."""
 HAS_HALF = any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 """Whether the processor multiplies in bfloat16 itself: then products of matrices are computed so, five times as fast as
 torch's in 32 bits on the machine that this was measured on, a whole step in 0.38 of the time. Weights, their sums and the
@@ -169,7 +169,11 @@ class Learner:
             self.mean.n_averaged.fill_(mean["n"])
         mine = self.work / f"optimizer.{self.rank}.pt"
         if mine.exists():
-            for o, state in zip(self.optimizers, torch.load(mine, weights_only=False), strict=True):
+            kept_states = torch.load(mine, weights_only=False)
+            if any(len(o.param_groups[0]["params"]) != len(state["param_groups"][0]["params"]) for o, state in zip(self.optimizers, kept_states, strict=True)):
+                print(f"{mine} is of other aids than the recipe's now: the optimizer begins anew", flush=True)
+                return
+            for o, state in zip(self.optimizers, kept_states, strict=True):
                 o.load_state_dict(state)
 
     def save(self) -> None:

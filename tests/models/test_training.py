@@ -69,6 +69,20 @@ def test_training_that_goes_on_further_begins_its_mean_anew(tmp_path: Path) -> N
     assert int(further.mean.n_averaged) == 0
 
 
+def test_a_checkpoint_of_other_aids_is_gone_on_from_with_a_new_optimizer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = small()
+    del net.aids["edge"]
+    before = learner_of(tmp_path, net, 20, 0.25)
+    before.step = 7
+    before.save()
+    after = learner_of(tmp_path, small(), 20, 0.25)
+    assert after.step == 7
+    assert not after.optimizers[1].state
+    assert "optimizer.0.pt is of other aids than the recipe's now: the optimizer begins anew" in capsys.readouterr().out
+
+
 def test_chats_of_like_length_meet_and_the_longest_batch_is_begun_first(tmp_path: Path) -> None:
     """What is padded is computed for nothing; a step ends when its last batch does."""
     import queue

@@ -63,7 +63,7 @@ class Batch:
     """By aid, (tokens, 2): flat place and the class that is asked for there: the tens of the coordinate that comes next
     (`measured`), the direction (`side`), the kind of work (`sort`), what a word means (`meaning`), which letter or shape comes next (`turn`), which tool is
     defined (`tool`), called (`called`) or has a question's word (`whose`), which argument (`slot`), which shape is spoken of
-    (`about`, `asked kind`, `asked colour`), which edge of its box comes next (`edge`)."""
+    (`about`, `asked kind`, `asked colour`), with which it is compared (`beside`), which a name is of (`named`), which edge of its box comes next (`edge`)."""
 
     @property
     def is_answered(self) -> bool:

@@ -15,7 +15,7 @@ from chats import Call, Chat, parts
 from made import is_told
 from matching import note_request, note_slots, note_tools, note_words, point_call, point_choice
 from network import DECADES
-from pointing import Encoded, Pieces, point_list, point_shapes, point_told, point_verdict, point_words, stated
+from pointing import Encoded, Pieces, note_names, point_list, point_shapes, point_told, point_verdict, point_words, stated
 from runtime.engine.request import Image, Markup, Text
 from scenes import padded_cells
 from tokens import markup_ids
@@ -133,6 +133,7 @@ class Encoder:
             point_shapes(made, chat, task)
             point_list(made, chat)
             point_verdict(made, chat.language)
+            note_names(made, chat.language)
         if task.startswith("told"):
             point_told(made)
             point_verdict(made, chat.language)

@@ -8,25 +8,24 @@ from torch import Tensor
 
 import batches
 from batches import Batch, Pictures
-from network import ASKED_LAYERS, COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, OWN_LAYERS, POINTED_LAYERS, TOLD_LAYER, WORDS_LAYER, Network, waves
+from network import ASKED_LAYERS, COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, OWN_LAYERS, PAIRS, POINTED_LAYERS, TOLD_LAYER, WORDS_LAYER, Network, waves
 from scenes import CELL
 
 SHARES = {
     "seen": 0.15, "edged": 0.3, "own": 0.25, "told": 0.05, "placed": 0.15, "waved": 0.5, "pointed": 0.5, "measured": 0.15, "boxed": 0.15, "side": 0.1,
     "sort": 0.15, "meaning": 0.3, "tool": 0.1, "called": 0.4, "whose": 0.4, "slot": 0.2, "ranked": 0.15, "lettered": 0.15, "turn": 0.1, "reading": 0.15,
-    "ordered": 0.3, "spelled": 0.5, "about": 1.0, "edge": 0.1, "asked kind": 0.5, "asked colour": 0.5,
+    "ordered": 0.3, "spelled": 0.5, "about": 1.0, "beside": 0.5, "named": 0.5, "edge": 0.1, "asked kind": 0.5, "asked colour": 0.5,
 }  # fmt: skip
 """Of the aids' losses beside the answers'."""
-SEEN_WEIGHTS = torch.tensor([1.0] * (KIND_CLASSES * COLOUR_CLASSES + KIND_CLASSES + COLOUR_CLASSES) + [3.0] * LETTER_CLASSES)
+SEEN_WEIGHTS = torch.tensor([1.0] * (PAIRS + KIND_CLASSES + COLOUR_CLASSES) + [3.0] * LETTER_CLASSES)
 """Letters are few among a picture's tokens."""
 
 
 def seen_loss(said: Tensor, p: Pictures) -> Tensor:
     """Of a head asked about every token of the pictures."""
     seen, has = torch.from_numpy(p.seen), torch.from_numpy(p.has_shape)
-    n_pairs = KIND_CLASSES * COLOUR_CLASSES
     flat = F.binary_cross_entropy_with_logits(said[..., :-4], seen[..., :-4], reduction="none", pos_weight=SEEN_WEIGHTS)
-    loss = flat[..., :n_pairs].sum(-1).mean() + flat[..., n_pairs:].sum(-1).mean()
+    loss = flat[..., :PAIRS].sum(-1).mean() + flat[..., PAIRS:].sum(-1).mean()
     if has.any():
         loss = loss + 0.3 * (said[..., -4:] - seen[..., -4:])[has].abs().mean()
     return loss

@@ -29,7 +29,7 @@ In the latter ones heads are also shown where to look: in one at the words that 
 others at what answers follow from, the second time with what the first one found."""
 ASKED_LAYERS = {
     "meaning": TOLD_LAYER, "sort": TOLD_LAYER, "tool": TOLD_LAYER, "whose": WORDS_LAYER, "turn": WORDS_LAYER, "slot": WORDS_LAYER,
-    "about": WORDS_LAYER, "edge": WORDS_LAYER, "asked kind": WORDS_LAYER, "asked colour": WORDS_LAYER,
+    "about": WORDS_LAYER, "beside": WORDS_LAYER, "named": TOLD_LAYER, "edge": WORDS_LAYER, "asked kind": WORDS_LAYER, "asked colour": WORDS_LAYER,
     "called": POINTED_LAYERS[0], "measured": POINTED_LAYERS[-1], "side": POINTED_LAYERS[-1],
 }  # fmt: skip
 """Where those aids are asked that tell classes apart."""
@@ -116,13 +116,14 @@ class TextBlock(nn.Module):
 
 
     def attending(self, x: Tensor, cos: Tensor, sin: Tensor, asked: Tensor) -> Tensor:
-        """Logarithms of attention (m, n) of the tokens `asked` for, (m, 3) of text, place and head, sorted by text."""
+        """Logarithms of attention (m, n) of the tokens `asked` for, (m, 3) of text, place and head, sorted by text. Behind the last head comes the first."""
         s, (_, n, _) = self.s, x.shape
         kv, made = s.kv_heads * s.head, []
         q_weight, k_weight, _ = self.qkv.weight.split((s.hidden, kv, kv))
         q_bias, k_bias, _ = self.qkv.bias.split((s.hidden, kv, kv))
         for i in asked[:, 0].unique(sorted=True).tolist():
             place, head = asked[asked[:, 0] == i, 1:].unbind(1)
+            head = head % s.heads
             h = rms(x[i], self.norm1, 1e-8)
             k = rotate(F.linear(h, k_weight, k_bias).view(n, s.kv_heads, s.head).transpose(0, 1), cos[i], sin[i])
             q = F.linear(h[place], q_weight, q_bias).view(-1, s.heads, s.head)[torch.arange(len(place)), head]
@@ -204,7 +205,8 @@ class Network(nn.Module):
         heads = {name: nn.Linear(s.hidden, n) for name, n in asked.items()}
         seen = {name: nn.Linear(4 * s.vision_hidden, n) for name, n in {"seen": SEEN, "seen waves": WAVES, "seen ranks": MOST_SHAPES}.items()}
         letters = {"seen letters": nn.Linear(4 * s.vision_hidden, SHARED_LETTERS * LETTER_CLASSES), "told letters": nn.Linear(s.hidden, MOST_LETTERS * LETTER_CLASSES)}
-        where = {name: nn.Linear(s.hidden, n) for name, n in {"about": KIND_CLASSES * COLOUR_CLASSES, "edge": 4, "asked kind": KIND_CLASSES, "asked colour": COLOUR_CLASSES}.items()}
+        classes = {"about": PAIRS, "beside": PAIRS, "named": PAIRS, "edge": 4, "asked kind": KIND_CLASSES, "asked colour": COLOUR_CLASSES}
+        where = {name: nn.Linear(s.hidden, n) for name, n in classes.items()}
         self.aids = nn.ModuleDict({**seen, **heads, **letters, **where})
         self.reset()
 
@@ -252,7 +254,7 @@ class Network(nn.Module):
         tapped, attention = [], []
         for i, block in enumerate(self.blocks[:depth]):
             if asked is not None and (i == WORDS_LAYER or i in POINTED_LAYERS):
-                which = ((asked[:, 2] == RECOGNISING) == (i == WORDS_LAYER)).nonzero()[:, 0]
+                which = ((asked[:, 2] >= RECOGNISING) == (i == WORDS_LAYER)).nonzero()[:, 0]
                 if len(which):
                     with torch.autocast("cpu", enabled=False):
                         attention.append((which, block.attending(x, cos, sin, asked[which])))
@@ -266,9 +268,10 @@ class Network(nn.Module):
 
 
 KIND_CLASSES, COLOUR_CLASSES, LETTER_CLASSES = 6, 8, 36
+PAIRS = KIND_CLASSES * COLOUR_CLASSES
 SHARED_LETTERS = 3
 """Letters of a text that one token shows, which is asked for them in their order."""
-SEEN = KIND_CLASSES * COLOUR_CLASSES + KIND_CLASSES + COLOUR_CLASSES + LETTER_CLASSES + 4
+SEEN = PAIRS + KIND_CLASSES + COLOUR_CLASSES + LETTER_CLASSES + 4
 """What a picture's token is asked about in training: pairs, kinds, colours, letters; the shape's box around it."""
 PLACED = 4 + 4
 """And in the text model: its own place, the picture's size, the shape's box in the picture."""

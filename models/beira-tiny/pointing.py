@@ -17,12 +17,12 @@ from chats import Chat
 from lexicon import COLOURS, COLOURS_PT, KINDS, KINDS_PT, ORDINALS, kind_name, kinds_name, shape_name, the_shape
 from scenes import CELL, Box, Shape
 
-LOOKING, BESIDE, MATCHING, COPYING, MEASURING, RECOGNISING = range(6)
+LOOKING, BESIDE, MATCHING, COPYING, MEASURING, RECOGNISING, NAMING = range(7)
 """Heads of the pointed layers: at the shape that is spoken of, at the one that it is compared with, at what an answer's verdict
 follows from, at what is copied, and once more at the shape, for its box (a head's 32 values have to hold all that they tell);
 that one, in calls, at what stands behind what is copied next.
-The last is of the layer before: at a question's words, or what means the same, in the tools' definitions; at the name of
-the shape that is spoken of."""
+The last two are of the layer before: at a question's words, or what means the same, in the tools' definitions, and at the
+name of the shape that is spoken of; at the name of the one that it is compared with."""
 DIRECTIONS = ("left", "right", "above", "below")
 MOST_TOOLS, MOST_SLOTS, MOST_SHAPES, MOST_LETTERS = 4, 3, 4, 7
 """Definitions, arguments of one, a picture's shapes and letters that the aids tell apart."""
@@ -132,6 +132,9 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
         made.boxed += [(place, first.box) for place in made.before(between)]
         name = shape_name(first.kind, first.colour, chat.language)
         note_about(made, between, mentioned(made, name, between[0]), first.kind, first.colour)
+        if source := mentioned(made, shape_name(second.kind, second.colour, chat.language), between[0]):
+            made.note("beside", made.before(between), pair_of(second.kind, second.colour))
+            made.point(between, NAMING, source)
         made.note("side", made.before(between), DIRECTIONS.index(task.rsplit(maxsplit=1)[1]))
     for scene, picture in zip(chat.scenes, made.pictures, strict=False):
         if scene.text and (at := text.find(scene.text)) >= 0:
@@ -147,12 +150,23 @@ def note_about(made: Encoded, span: Span, source: list[int], kind: str | None, c
     if not source:
         return
     if kind and colour:
-        made.note("about", made.before(span), KINDS.index(kind) * len(COLOURS) + COLOURS.index(colour))
+        made.note("about", made.before(span), pair_of(kind, colour))
     elif kind:
         made.note("asked kind", made.before(span), KINDS.index(kind))
     elif colour:
         made.note("asked colour", made.before(span), COLOURS.index(colour))
     made.point(span, RECOGNISING, source)
+
+
+def note_names(made: Encoded, language: str) -> None:
+    """Which shape each name in the question and in the last text is of, where it ends: what looks for one finds it there."""
+    for text, pieces in (made.question, made.texts[-1]):
+        for found in _NAME[language].finditer(text):
+            made.note("named", places(pieces, found.span())[-1:], pair_of(*_NAMES[language][found.group()]))
+
+
+def pair_of(kind: str, colour: str) -> int:
+    return KINDS.index(kind) * len(COLOURS) + COLOURS.index(colour)
 
 
 def mentioned(made: Encoded, name: str, end: int) -> list[int]:
@@ -243,6 +257,7 @@ def point_verdict(made: Encoded, language: str) -> None:
 
 _PLURALS = {language: {kinds_name(k, language): k for k in KINDS} for language in ("en", "pt")}
 _NAMES = {language: {shape_name(k, c, language): (k, c) for k in KINDS for c in COLOURS} for language in ("en", "pt")}
+_NAME = {language: re.compile(r"\b(" + "|".join(names) + r")\b") for language, names in _NAMES.items()}
 
 
 def point_words(made: Encoded) -> None:

@@ -31,13 +31,16 @@ from losses import SHARES, aside_loss, look_loss, loss_of
 from muon import Muon
 from network import Network, Shape
 
-MIX = (("seeing", 7), ("seeing", 7), ("spotting", 9), ("calling", 5), ("asking", 100), ("saying", 4), ("looking", 32), ("looking", 32), ("reading", 125), ("reading", 125))
+MIX = (
+    ("seeing", 8), ("seeing", 8), ("placing", 6), ("spotting", 8), ("calling", 5), ("asking", 100), ("saying", 4),
+    ("looking", 32), ("looking", 32), ("reading", 125), ("reading", 125),
+)  # fmt: skip
 """One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers; "spotting" is pictures
 whose text is asked for at once, "listing" those whose shapes are, "placing" where these are, "asking" requests
 and tools alone, for what they are about, "looking" pictures alone, for what they show, "reading" the tower alone, on so many tokens
 of pages."""
 LATER = (
-    ("seeing", 8), ("placing", 8), ("listing", 6), ("spotting", 4), ("calling", 6), ("calling", 6), ("asking", 70), ("saying", 7), ("recalling", 1),
+    ("seeing", 8), ("seeing", 8), ("seeing", 8), ("placing", 8), ("listing", 6), ("spotting", 6), ("calling", 8), ("asking", 70), ("saying", 7), ("recalling", 1),
     ("looking", 24), ("reading", 80),
 )  # fmt: skip
 LATER_FROM = 0.32

@@ -21,9 +21,11 @@ from pointing import (
     LOOKING,
     MATCHING,
     MEASURING,
+    NAMING,
     RECOGNISING,
     Encoded,
     cells_of,
+    note_names,
     point_list,
     point_shapes,
     point_verdict,
@@ -141,6 +143,10 @@ def spoken(asked: str, answer: str) -> Encoded:
     return made
 
 
+def pair(kind: str, colour: str) -> int:
+    return KINDS.index(kind) * len(COLOURS) + COLOURS.index(colour)
+
+
 def told(made: Encoded, places: list[int]) -> str:
     return "".join(chr(made.ids[p]) for p in places)
 
@@ -153,8 +159,7 @@ def test_a_box_knows_which_shape_was_asked_for_and_which_edge_comes_next(asked: 
     point_shapes(made, chat, "ground")
     named = {word: told(made, source) for word, source in looked_at(made, RECOGNISING).items()}
     assert named == ({"84, 0, 111, 55]": "blue square"} if is_named else {})
-    square_and_blue = {KINDS.index("square") * len(COLOURS) + COLOURS.index("blue")}
-    assert {value for _, value in made.noted.get("about", ())} == (square_and_blue if is_named else set())
+    assert {value for _, value in made.noted.get("about", ())} == ({pair("square", "blue")} if is_named else set())
     edges = "".join(f"{chr(made.ids[place + 1])}{edge} " for place, edge in made.noted["edge"])
     assert edges == "80 40 01 12 12 12 53 53 "
 
@@ -201,7 +206,7 @@ def test_what_is_told_of_a_shape_knows_which_was_asked_for(
     point_shapes(made, chat, task)
     point_verdict(made, "en")
     assert {w: told(made, source) for w, source in looked_at(made, RECOGNISING).items()} == {word: named}
-    expected = KINDS.index("star") * len(COLOURS) + COLOURS.index("red") if value is None else value
+    expected = pair("star", "red") if value is None else value
     noted = {name: {v for _, v in noted} for name, noted in made.noted.items() if name.startswith(("about", "asked"))}
     assert noted == {aid: {expected}}
 
@@ -217,6 +222,54 @@ def test_a_direction_points_to_both() -> None:
     for place, factor in sorted(made.factors.items()):
         weighed[factor] += chr(made.ids[place])
     assert weighed == {3.0: " is to the left of", 2.0: "blue square"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_compared"),
+    [("Is the red circle to the left of the blue square?", True), ("Where is the red circle?", False)],
+)
+def test_a_direction_knows_which_two_were_asked_for(asked: str, is_compared: bool) -> None:
+    chat = Chat()
+    chat.ask(scene(RED, BLUE), asked)
+    made = spoken(asked, "The red circle is to the left of the blue square.")
+    point_shapes(made, chat, "relation left")
+    direction = " is to the left of"
+    named = {
+        head: {word: told(made, source) for word, source in looked_at(made, head).items()}
+        for head in (RECOGNISING, NAMING)
+    }
+    assert named == {
+        RECOGNISING: {direction: "red circle" * 2},
+        NAMING: {direction: "blue square"} if is_compared else {},
+    }
+    noted = {aid: {value for _, value in made.noted.get(aid, ())} for aid in ("about", "beside")}
+    assert noted == {"about": {pair("circle", "red")}, "beside": {pair("square", "blue")} if is_compared else set()}
+
+
+@pytest.mark.parametrize(
+    ("language", "asked", "answer", "ends"),
+    [
+        (
+            "en",
+            "Is there a red star?",
+            "I see an orange star; a red star: no.",
+            [("star", "red"), ("star", "orange"), ("star", "red")],
+        ),
+        (
+            "pt",
+            "Onde está a cruz preta?",
+            "A cruz preta está acima do coração azul.",
+            [("cross", "black")] * 2 + [("heart", "blue")],
+        ),
+        ("en", "How many stars?", "I see a heart; stars: none.", []),
+    ],
+)
+def test_a_name_is_known_where_it_ends(language: str, asked: str, answer: str, ends: list[tuple[str, str]]) -> None:
+    made = spoken(asked, answer)
+    note_names(made, language)
+    noted = made.noted.get("named", [])
+    assert [value for _, value in noted] == [pair(*end) for end in ends]
+    assert all(not chr(made.ids[place + 1]).isalpha() and chr(made.ids[place]).isalpha() for place, _ in noted)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import torch
 import calling  # noqa: F401  (imported before the workers fork)
 import data
 from chats import Chat
+from encoded import MOST_LETTERS, MOST_SHAPES, Encoded
 from encoding import Encoder
 from lexicon import COLOURS, KINDS
 from network import KIND_CLASSES, PATCH_VALUES, SEEN, SHARED_LETTERS
-from pointing import MOST_LETTERS, MOST_SHAPES, Encoded
 from scenes import CELL, Scene, draw_page, padded_cells, picture_size, pixels
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
@@ -63,7 +63,8 @@ class Batch:
     """By aid, (tokens, 2): flat place and the class that is asked for there: the tens of the coordinate that comes next
     (`measured`), the direction (`side`), the kind of work (`sort`), what a word means (`meaning`), which letter or shape comes next (`turn`), which tool is
     defined (`tool`), called (`called`) or has a question's word (`whose`), which argument (`slot`), which shape is spoken of
-    (`about`, `asked kind`, `asked colour`), with which it is compared (`beside`), which a name is of (`named`), which edge of its box comes next (`edge`)."""
+    (`about`, `asked kind`, `asked colour`), with which it is compared (`beside`, `other`), which picture is (`picture`, `image`),
+    how many there were (`nth`, `nth of all`), which a name is of (`named`), which edge of its box comes next (`edge`)."""
 
     @property
     def is_answered(self) -> bool:

@@ -12,10 +12,12 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from chats import Call, Chat, parts
+from encoded import Encoded, Pieces
 from made import is_told
 from matching import note_request, note_slots, note_tools, note_words, point_call, point_choice
+from naming import note_names, note_numbers, point_verdict, stated
 from network import DECADES
-from pointing import Encoded, Pieces, note_names, point_list, point_shapes, point_told, point_verdict, point_words, stated
+from pointing import note_pictures, point_images, point_list, point_shapes, point_told, point_words
 from runtime.engine.request import Image, Markup, Text
 from scenes import padded_cells
 from tokens import markup_ids
@@ -81,6 +83,7 @@ class Encoder:
                     if began and before == _CALL:
                         point_call(made)
             before = made.ids[-1]
+        note_pictures(made)
         return made
 
     def alone(self, said: str | Mapping[str, Any], sorts: Sequence[int], calls: Sequence[Call] = ()) -> Encoded:
@@ -134,8 +137,10 @@ class Encoder:
             point_list(made, chat)
             point_verdict(made, chat.language)
             note_names(made, chat.language)
+            note_numbers(made, chat.language)
         if task.startswith("told"):
             point_told(made)
+            note_numbers(made, chat.language)
             point_verdict(made, chat.language)
         if task in ("repeat", "spell", "needle", "no call"):
             point_words(made)
@@ -147,6 +152,7 @@ class Encoder:
         if (digit := re.fullmatch(r'\{"count": (\d)\}', text)) and made.pictures:
             made.decide(digit.span(1), 4.0)
         if task == "two images":
+            point_images(made, chat.language)
             for word in re.finditer(r"\b(first|second|primeira|segunda)\b", text):
                 made.decide(word.span(), 3.0)
 

@@ -14,7 +14,8 @@ from scenes import CELL
 SHARES = {
     "seen": 0.15, "edged": 0.3, "own": 0.25, "told": 0.05, "placed": 0.15, "waved": 0.5, "pointed": 0.5, "measured": 0.15, "boxed": 0.15, "side": 0.1,
     "sort": 0.15, "meaning": 0.3, "tool": 0.1, "called": 0.4, "whose": 0.4, "slot": 0.2, "ranked": 0.15, "lettered": 0.15, "turn": 0.1, "reading": 0.15,
-    "ordered": 0.3, "spelled": 0.5, "about": 1.0, "beside": 0.5, "named": 0.5, "edge": 0.1, "asked kind": 0.5, "asked colour": 0.5,
+    "ordered": 0.3, "spelled": 0.5, "about": 1.0, "beside": 0.5, "other": 0.5, "picture": 0.15, "image": 0.3, "nth": 0.3, "nth of all": 0.15, "named": 0.5,
+    "edge": 0.1, "asked kind": 0.5, "asked colour": 0.5,
 }  # fmt: skip
 """Of the aids' losses beside the answers'."""
 SEEN_WEIGHTS = torch.tensor([1.0] * (PAIRS + KIND_CLASSES + COLOUR_CLASSES) + [3.0] * LETTER_CLASSES)

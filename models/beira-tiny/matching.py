@@ -14,9 +14,10 @@ from typing import Any
 
 from calling import AND
 from chats import Call, Chat, Turn
+from encoded import COPYING, LOOKING, MATCHING, MEASURING, MOST_SLOTS, MOST_TOOLS, RECOGNISING, Encoded, Said, Span, places
 from made import is_told
 from meanings import EMPTY, ROW_OF, WORD, meanings
-from pointing import COPYING, LOOKING, MATCHING, MEASURING, MOST_SLOTS, MOST_TOOLS, RECOGNISING, Encoded, Said, Span, places, traced
+from pointing import traced
 
 MEANINGS = meanings()
 CALLED, NOT_CALLED = 5.0, 2.0

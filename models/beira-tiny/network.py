@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from encoded import MOST_LETTERS, MOST_SHAPES, MOST_SLOTS, MOST_TOOLS, RECOGNISING
 from made import SORTS
 from meanings import ROWS
-from pointing import MOST_LETTERS, MOST_SHAPES, MOST_SLOTS, MOST_TOOLS, RECOGNISING
 
 PATCH, MERGE, WINDOW = 14, 2, 4
 """Pixels a patch, patches a token's side, tokens a window's side."""
@@ -29,7 +29,8 @@ In the latter ones heads are also shown where to look: in one at the words that 
 others at what answers follow from, the second time with what the first one found."""
 ASKED_LAYERS = {
     "meaning": TOLD_LAYER, "sort": TOLD_LAYER, "tool": TOLD_LAYER, "whose": WORDS_LAYER, "turn": WORDS_LAYER, "slot": WORDS_LAYER,
-    "about": WORDS_LAYER, "beside": WORDS_LAYER, "named": TOLD_LAYER, "edge": WORDS_LAYER, "asked kind": WORDS_LAYER, "asked colour": WORDS_LAYER,
+    "about": WORDS_LAYER, "beside": WORDS_LAYER, "other": POINTED_LAYERS[0], "picture": TOLD_LAYER, "image": WORDS_LAYER, "nth": WORDS_LAYER, "nth of all": WORDS_LAYER,
+    "named": TOLD_LAYER, "edge": WORDS_LAYER, "asked kind": WORDS_LAYER, "asked colour": WORDS_LAYER,
     "called": POINTED_LAYERS[0], "measured": POINTED_LAYERS[-1], "side": POINTED_LAYERS[-1],
 }  # fmt: skip
 """Where those aids are asked that tell classes apart."""
@@ -205,7 +206,8 @@ class Network(nn.Module):
         heads = {name: nn.Linear(s.hidden, n) for name, n in asked.items()}
         seen = {name: nn.Linear(4 * s.vision_hidden, n) for name, n in {"seen": SEEN, "seen waves": WAVES, "seen ranks": MOST_SHAPES}.items()}
         letters = {"seen letters": nn.Linear(4 * s.vision_hidden, SHARED_LETTERS * LETTER_CLASSES), "told letters": nn.Linear(s.hidden, MOST_LETTERS * LETTER_CLASSES)}
-        classes = {"about": PAIRS, "beside": PAIRS, "named": PAIRS, "edge": 4, "asked kind": KIND_CLASSES, "asked colour": COLOUR_CLASSES}
+        classes = {"picture": 2, "image": 2, "nth": MOST_SHAPES, "nth of all": MOST_SHAPES, "about": PAIRS, "beside": PAIRS, "other": PAIRS, "named": PAIRS}
+        classes |= {"edge": 4, "asked kind": KIND_CLASSES, "asked colour": COLOUR_CLASSES}
         where = {name: nn.Linear(s.hidden, n) for name, n in classes.items()}
         self.aids = nn.ModuleDict({**seen, **heads, **letters, **where})
         self.reset()

@@ -10,80 +10,14 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from chats import Chat
-from lexicon import COLOURS, COLOURS_PT, KINDS, KINDS_PT, ORDINALS, kind_name, kinds_name, shape_name, the_shape
+from encoded import BESIDE, COPYING, LOOKING, MEASURING, MOST_LETTERS, NAMING, RECOGNISING, Encoded, Picture, Said, Span, places
+from lexicon import COLOURS_PT, KINDS_PT, ORDINALS, kind_name, shape_name, the_shape
+from naming import mentioned, note_about, pair_of, stated
 from scenes import CELL, Box, Shape
 
-LOOKING, BESIDE, MATCHING, COPYING, MEASURING, RECOGNISING, NAMING = range(7)
-"""Heads of the pointed layers: at the shape that is spoken of, at the one that it is compared with, at what an answer's verdict
-follows from, at what is copied, and once more at the shape, for its box (a head's 32 values have to hold all that they tell);
-that one, in calls, at what stands behind what is copied next.
-The last two are of the layer before: at a question's words, or what means the same, in the tools' definitions, and at the
-name of the shape that is spoken of; at the name of the one that it is compared with."""
 DIRECTIONS = ("left", "right", "above", "below")
-MOST_TOOLS, MOST_SLOTS, MOST_SHAPES, MOST_LETTERS = 4, 3, 4, 7
-"""Definitions, arguments of one, a picture's shapes and letters that the aids tell apart."""
-Picture = tuple[int, int, int]
-"""Of a chat's picture: the place of its first token, columns, rows."""
-Span = tuple[int, int]
-Pieces = list[tuple[int, Span]]
-"""Tokens and the characters that each of them is."""
-Said = tuple[str, list[tuple[int, Span]]]
-"""A text and its tokens' places, with the characters that each of them is."""
-
-
-@dataclass(slots=True)
-class Encoded:
-    """A chat: ids, weights, (place, columns, rows) of its pictures, `boxed` as a batch has it; `noted`: by aid, (place, class).
-
-    `pointed`: (place, head, places of the source); `texts`: all of them, in order; `recognised`: of the last question's words
-    that a single tool's definition has, which tool's; `factors`: of the weights of those tokens on which an answer's truth hangs.
-    """
-
-    ids: list[int] = field(default_factory=list)
-    weights: list[float] = field(default_factory=list)
-    pictures: list[Picture] = field(default_factory=list)
-    noted: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
-    boxed: list[tuple[int, tuple[float, ...]]] = field(default_factory=list)
-    pointed: list[tuple[int, int, list[int]]] = field(default_factory=list)
-    texts: list[Said] = field(default_factory=list)
-    recognised: dict[int, int] = field(default_factory=dict)
-    factors: dict[int, float] = field(default_factory=dict)
-
-    def add(self, text: str, pieces: Pieces, weight: float) -> None:
-        """`pieces` of `text` at the end."""
-        self.texts.append((text, [(len(self.ids) + i, span) for i, (_, span) in enumerate(pieces)]))
-        self.ids += [token for token, _ in pieces]
-        self.weights += [weight] * len(pieces)
-
-    @property
-    def question(self) -> Said:
-        """What the user said last."""
-        return next((said for said in reversed(self.texts) if said[0].startswith("user\n")), ("", []))
-
-    def before(self, span: Span) -> list[int]:
-        """Where a token of the last text's `span` comes next."""
-        return [place - 1 for place in places(self.texts[-1][1], span)]
-
-    def note(self, aid: str, places: Iterable[int], value: int) -> None:
-        """Have the aid asked at `places`, where the answer is `value`."""
-        self.noted.setdefault(aid, []).extend((place, value) for place in places)
-
-    def decide(self, span: Span, factor: float) -> None:
-        """Have the tokens of the last text's `span` count for more."""
-        self.factors |= dict.fromkeys(places(self.texts[-1][1], span), factor)
-
-    def point(self, span: Span, head: int, source: list[int]) -> None:
-        """Have `head` look at `source` wherever a token of the last text's `span` comes next."""
-        self.pointed += [(place, head, source) for place in self.before(span)]
-
-
-def places(pieces: list[tuple[int, Span]], span: Span) -> list[int]:
-    """Of the tokens that have characters in `span`."""
-    return [place for place, (a, b) in pieces if a < span[1] and b > span[0]]
 
 
 def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
@@ -103,7 +37,9 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
             spans = [span for span in spans if within[0] <= span[0] < within[1]]
             if spans and re.search(r"Which image|Qual imagem", made.question[0]):
                 ordinal = re.compile("|".join(ORDINALS[chat.language])).search(text)
-                spans += [ordinal.span()] if ordinal else []
+                if ordinal:
+                    spans.append(ordinal.span())
+                    note_about(made, ordinal.span(), mentioned(made, name, ordinal.start()), s.kind, s.colour)
         named += [(start, s, picture) for start, _ in spans]
         if task.endswith("ground"):
             bounds = [(m.start() + 1, m.end()) for m in re.finditer(re.escape(json.dumps(list(s.box))), text)]
@@ -125,16 +61,13 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
         (a, first, picture), (b, second, _) = sorted(named, key=lambda n: n[0])
         between = a + len(shape_name(first.kind, first.colour, chat.language)), text.rindex(" ", 0, b - 1)
         made.point(between, LOOKING, cells_of(first.box, picture))
-        made.point(between, BESIDE, cells_of(second.box, picture))
         made.point(between, MEASURING, cells_of(first.box, picture))
         made.decide(between, 3.0)
         made.decide((b, b + len(shape_name(second.kind, second.colour, chat.language))), 2.0)  # or it is the first once more
         made.boxed += [(place, first.box) for place in made.before(between)]
-        name = shape_name(first.kind, first.colour, chat.language)
-        note_about(made, between, mentioned(made, name, between[0]), first.kind, first.colour)
-        if source := mentioned(made, shape_name(second.kind, second.colour, chat.language), between[0]):
-            made.note("beside", made.before(between), pair_of(second.kind, second.colour))
-            made.point(between, NAMING, source)
+        both = between[0], b + len(shape_name(second.kind, second.colour, chat.language))
+        made.point(both, BESIDE, cells_of(second.box, picture))
+        note_both(made, both, first, second, chat.language)
         made.note("side", made.before(between), DIRECTIONS.index(task.rsplit(maxsplit=1)[1]))
     for scene, picture in zip(chat.scenes, made.pictures, strict=False):
         if scene.text and (at := text.find(scene.text)) >= 0:
@@ -144,42 +77,33 @@ def point_shapes(made: Encoded, chat: Chat, task: str) -> None:
                 made.note("turn", made.before((at + i, at + i + 1)), min(i, MOST_LETTERS - 1))
 
 
-def note_about(made: Encoded, span: Span, source: list[int], kind: str | None, colour: str | None) -> None:
-    """That the last text's `span` is about a shape of this kind and colour, or of one of the two, as `source` says: what is to look at
-    a shape, or at what was said of it, must know, a layer before, which one to look for."""
-    if not source:
-        return
-    if kind and colour:
-        made.note("about", made.before(span), pair_of(kind, colour))
-    elif kind:
-        made.note("asked kind", made.before(span), KINDS.index(kind))
-    elif colour:
-        made.note("asked colour", made.before(span), COLOURS.index(colour))
-    made.point(span, RECOGNISING, source)
+def note_both(made: Encoded, span: Span, first: Shape, second: Shape, language: str) -> None:
+    """That `span`, from behind the first one's name to the end of the other's, is about both, the other seldom as the question says;
+    else it is the one that the first is not."""
+    note_about(made, span, mentioned(made, shape_name(first.kind, first.colour, language), span[0]), first.kind, first.colour)
+    made.note("other", made.before(span), pair_of(second.kind, second.colour))
+    if source := mentioned(made, shape_name(second.kind, second.colour, language), span[0]):
+        made.note("beside", made.before(span), pair_of(second.kind, second.colour))
+        made.point(span, NAMING, source)
 
 
-def note_names(made: Encoded, language: str) -> None:
-    """Which shape each name in the question and in the last text is of, where it ends: what looks for one finds it there."""
-    for text, pieces in (made.question, made.texts[-1]):
-        for found in _NAME[language].finditer(text):
-            made.note("named", places(pieces, found.span())[-1:], pair_of(*_NAMES[language][found.group()]))
+def point_images(made: Encoded, language: str) -> None:
+    """Which of two pictures each part of the last answer tells of, as it says itself, or else the question."""
+    text, pieces = made.texts[-1]
+    name = re.compile("|".join(ORDINALS[language]))
+    asked = name.search(made.question[0])
+    for image, (start, end) in _about(text, language).items():
+        said = start, start + len(ORDINALS[language][image])
+        made.note("image", made.before((said[1], end)), image)
+        made.point((said[1], end), RECOGNISING, places(pieces, said))
+        if asked and asked[0] == ORDINALS[language][image]:
+            made.point(said, COPYING, places(made.question[1], asked.span()))
 
 
-def pair_of(kind: str, colour: str) -> int:
-    return KINDS.index(kind) * len(COLOURS) + COLOURS.index(colour)
-
-
-def mentioned(made: Encoded, name: str, end: int) -> list[int]:
-    """Where the question, or the last text before `end`, has this name."""
-    pattern = re.compile(rf"\b{re.escape(name)}\b")
-    told, asked = made.texts[-1], made.question
-    found = [p for m in pattern.finditer(asked[0]) for p in places(asked[1], m.span())]
-    return found + [p for m in pattern.finditer(told[0], 0, end) for p in places(told[1], m.span())]
-
-
-def stated(text: str) -> str:
-    """What an answer says before its verdict, or all of it: `The circle is red`."""
-    return text.split(";")[0].removesuffix(".")
+def note_pictures(made: Encoded) -> None:
+    """Which of several pictures each of their tokens is of."""
+    for i, (place, columns, rows) in enumerate(made.pictures if len(made.pictures) > 1 else ()):
+        made.note("picture", range(place, place + columns * rows), i)
 
 
 def point_bounds(made: Encoded, s: Shape, bounds: Span, picture: Picture) -> None:
@@ -225,39 +149,6 @@ def _about(text: str, language: str) -> dict[int, Span]:
     found = list(re.finditer("|".join(ORDINALS[language]), text))
     bounds = itertools.pairwise([*(m.start() for m in found), len(text)])
     return {ORDINALS[language].index(m.group()): span for m, span in zip(found, bounds, strict=True)}
-
-
-def point_verdict(made: Encoded, language: str) -> None:
-    """What the last answer's verdict follows from: `…; stars: two.` from the stars that it named, `…; left: no.` from nothing.
-
-    Where nothing fits, the head looks at the answer's first token.
-    """
-    text, pieces = made.texts[-1]
-    found = re.fullmatch(r"(.+); (.+): (\w+)\.", text)
-    if not found:
-        return
-    before, asked, _ = found.groups()
-    named, verdict = places(pieces, found.span(2)), (found.end(2), found.end(3))
-    if asked in _PLURALS[language]:
-        note_about(made, verdict, named, _PLURALS[language][asked], None)
-        patterns = [rf"\b{kind_name(_PLURALS[language][asked], language)}\b"]
-    elif asked in ("shapes", "formas"):
-        patterns = [rf"\b{kind_name(kind, language)}\b" for kind in KINDS]
-    else:
-        name = asked.split(" ", 1)[-1]
-        patterns = [rf"\b{re.escape(name)}\b"]
-        if name in _NAMES[language]:
-            note_about(made, verdict, named, *_NAMES[language][name])
-    source = [place for p in patterns for m in re.finditer(p, before) for place in places(pieces, m.span())]
-    if asked in _PLURALS[language] or asked in ("shapes", "formas"):
-        source.append(pieces[0][0])  # beside what is always there, how much attention the others get says how many they are
-    made.point(verdict, MATCHING, source or [pieces[0][0]])
-    made.decide((found.start(3) - 1, found.end(3)), 5.0)  # the space too: `yes` has it as a token of its own, ` no` has not
-
-
-_PLURALS = {language: {kinds_name(k, language): k for k in KINDS} for language in ("en", "pt")}
-_NAMES = {language: {shape_name(k, c, language): (k, c) for k in KINDS for c in COLOURS} for language in ("en", "pt")}
-_NAME = {language: re.compile(r"\b(" + "|".join(names) + r")\b") for language, names in _NAMES.items()}
 
 
 def point_words(made: Encoded) -> None:

@@ -40,17 +40,17 @@ whose text is asked for at once, "listing" those whose shapes are, "placing" whe
 and tools alone, for what they are about, "looking" pictures alone, for what they show, "reading" the tower alone, on so many tokens
 of pages."""
 LATER = (
-    ("seeing", 8), ("seeing", 8), ("seeing", 8), ("placing", 8), ("listing", 6), ("spotting", 6), ("calling", 8), ("asking", 70), ("saying", 7), ("recalling", 1),
-    ("looking", 24), ("reading", 80),
+    ("seeing", 8), ("seeing", 8), ("seeing", 8), ("placing", 6), ("listing", 6), ("spotting", 8), ("calling", 6), ("asking", 70), ("saying", 7), ("recalling", 1),
+    ("looking", 32), ("reading", 160),
 )  # fmt: skip
-LATER_FROM = 0.32
+LATER_FROM = 0.25
 """Of the steps: from there on LATER's batches, with more calls, which take longest to learn, lists, and boxes."""
 HAS_HALF = any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 """Whether the processor multiplies in bfloat16 itself: then products of matrices are computed so, five times as fast as
 torch's in 32 bits on the machine that this was measured on, a whole step in 0.38 of the time. Weights, their sums and the
 residual stream stay in 32 bits."""
-LOOKS = 3
-"""Batches of pictures a step of the tower alone."""
+LOOKS, PAGES = 3, 200
+"""Batches of pictures, and tokens of pages, a step of the tower alone."""
 MEAN_EVERY = 20
 """Steps between weights that the mean takes in."""
 GROUP = 8
@@ -115,7 +115,7 @@ def put_parts(seed: int, first: int, looking: int, steps: int, tokenizer: Path, 
             queue.put(None)
 
     for step in range(first, looking):
-        put([batches.looks(seed, step * LOOKS + i, 32) for i in range(LOOKS)])
+        put([*(batches.looks(seed, step * LOOKS + i, 32) for i in range(LOOKS)), batches.pages(seed, -1 - step, PAGES)])
     start = max(first, looking)
     for group in range((start - looking) // GROUP, -(-(steps - looking) // GROUP)):
         mix = MIX if group * GROUP < LATER_FROM * (steps - looking) else LATER
@@ -290,8 +290,8 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--work", type=Path, required=True, help="tokenizer.json is there; checkpoint.pt is written there")
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--looking", type=int, default=150, help="steps of the tower alone")
-    p.add_argument("--steps", type=int, default=4000, help="steps in all")
+    p.add_argument("--looking", type=int, default=500, help="steps of the tower alone")
+    p.add_argument("--steps", type=int, default=4500, help="steps in all")
     p.add_argument("--slowing", type=float, default=0.55, help="the share of the steps, at the end, over which the rate falls to nothing")
     p.add_argument("--averaging", type=float, default=0.25, help="the share of the steps, at the end, whose weights' mean is exported")
     p.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")

@@ -19,9 +19,9 @@ import calling
 import data
 from calling import usual
 from chats import Call, Chat, Turn, parts
+from encoded import COPYING, LOOKING, MATCHING, MEASURING, RECOGNISING, Encoded
 from made import NO_WORK, SORTS, is_told, made_up, sorts_of
 from matching import note_request, note_tools, point_call, point_choice
-from pointing import COPYING, LOOKING, MATCHING, MEASURING, RECOGNISING, Encoded
 from skills import SKILLS
 from wordings import FILLERS
 

@@ -14,23 +14,10 @@ if not (RECIPE / "pointing.py").is_file():
     pytest.skip("the recipe is not in this copy of the project", allow_module_level=True)
 
 from chats import Chat
+from encoded import BESIDE, COPYING, LOOKING, MATCHING, MEASURING, NAMING, RECOGNISING, Encoded
 from lexicon import COLOURS, KINDS
-from pointing import (
-    BESIDE,
-    COPYING,
-    LOOKING,
-    MATCHING,
-    MEASURING,
-    NAMING,
-    RECOGNISING,
-    Encoded,
-    cells_of,
-    note_names,
-    point_list,
-    point_shapes,
-    point_verdict,
-    point_words,
-)
+from naming import note_names, note_numbers, point_verdict
+from pointing import cells_of, note_pictures, point_images, point_list, point_shapes, point_words
 from scenes import Scene, Shape
 
 RED = Shape("circle", "red", (0, 0, 27, 27))
@@ -216,7 +203,7 @@ def test_a_direction_points_to_both() -> None:
     chat.ask(scene(RED, BLUE), "Where is the red circle?")
     made = said("The red circle is to the left of the blue square.", PICTURE)
     point_shapes(made, chat, "relation left")
-    assert looked_at(made, BESIDE) == {" is to the left of": [6, 10]}
+    assert looked_at(made, BESIDE) == {" is to the left of the blue square": [6, 10]}
     assert looked_at(made, LOOKING) == {"red circle is to the left of": [3], "blue square": [6, 10]}
     weighed = {3.0: "", 2.0: ""}
     for place, factor in sorted(made.factors.items()):
@@ -233,17 +220,15 @@ def test_a_direction_knows_which_two_were_asked_for(asked: str, is_compared: boo
     chat.ask(scene(RED, BLUE), asked)
     made = spoken(asked, "The red circle is to the left of the blue square.")
     point_shapes(made, chat, "relation left")
-    direction = " is to the left of"
+    both = " is to the left of the blue square"
     named = {
         head: {word: told(made, source) for word, source in looked_at(made, head).items()}
         for head in (RECOGNISING, NAMING)
     }
-    assert named == {
-        RECOGNISING: {direction: "red circle" * 2},
-        NAMING: {direction: "blue square"} if is_compared else {},
-    }
-    noted = {aid: {value for _, value in made.noted.get(aid, ())} for aid in ("about", "beside")}
-    assert noted == {"about": {pair("circle", "red")}, "beside": {pair("square", "blue")} if is_compared else set()}
+    assert named == {RECOGNISING: {both: "red circle" * 2}, NAMING: {both: "blue square"} if is_compared else {}}
+    noted = {aid: {value for _, value in made.noted.get(aid, ())} for aid in ("about", "beside", "other")}
+    blue = {pair("square", "blue")}
+    assert noted == {"about": {pair("circle", "red")}, "beside": blue if is_compared else set(), "other": blue}
 
 
 @pytest.mark.parametrize(
@@ -277,9 +262,6 @@ def test_a_name_is_known_where_it_ends(language: str, asked: str, answer: str, e
     [
         ("I see a red circle and a blue square; a blue square: yes.", "en", "yes", ["blue square"]),
         ("I see a red circle and a blue square; a blue circle: no.", "en", "no", []),
-        ("I see a star, a red circle and a green star; stars: two.", "en", "two", ["I", "star", "star"]),
-        ("Vejo um coração azul; corações: um.", "pt", "um", ["V", "coração"]),
-        ("Vejo um coração azul e uma cruz preta; formas: duas.", "pt", "duas", ["V", "coração", "cruz"]),
         ("The red circle is to the left of the blue square; left: yes.", "en", "yes", ["left"]),
         ("The red circle is to the left of the blue square; above: no.", "en", "no", []),
     ],
@@ -295,6 +277,66 @@ def test_a_verdict_points_to_what_it_follows_from(text: str, language: str, verd
         at += len(word)
     assert {k: sorted(v) for k, v in looked_at(made, MATCHING).items()} == {f": {verdict}": wanted or [start]}
     assert "".join(chr(made.ids[place]) for place in sorted(made.factors)) == f" {verdict}"
+
+
+COUNTED = (
+    ("en", "I see a star, a red circle and a green star; stars: two.", "two", "star", [0, 0, 1], [0, 1, 2]),
+    ("en", "I see a star; hearts: none.", "none", "", [0], [0]),
+    ("pt", "Vejo um coração azul; corações: um.", "um", "coração", [0], [0]),
+    ("pt", "Vejo uma cruz azul e uma cruz preta; formas: duas.", "duas", "cruz", [0, 1], [0, 1]),
+)
+
+
+@pytest.mark.parametrize(("language", "text", "verdict", "last", "nth", "nth_of_all"), COUNTED)
+def test_a_count_points_to_the_last_one_which_knows_its_number(
+    language: str, text: str, verdict: str, last: str, nth: list[int], nth_of_all: list[int]
+) -> None:
+    made = said(text)
+    point_verdict(made, language)
+    note_numbers(made, language)
+    start = made.texts[-1][1][0][0]
+    end = start + text.rindex(last, 0, text.index(";")) + len(last) - 1 if last else start
+    assert looked_at(made, MATCHING) == {f": {verdict}": [end]}
+    assert [value for _, value in made.noted["nth"]] == nth
+    assert [value for _, value in made.noted["nth of all"]] == nth_of_all
+    if last:
+        assert made.noted["nth"][-1][0] == end
+
+
+def test_every_pictures_list_is_counted_anew() -> None:
+    made = said(
+        "The first image shows a red star and a blue star. The second image shows a white star and a red heart."
+    )
+    note_numbers(made, "en")
+    assert [value for _, value in made.noted["nth"]] == [0, 1, 0, 0]
+    assert [value for _, value in made.noted["nth of all"]] == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_named"), [("Describe the second image.", True), ("Which image shows a blue square?", False)]
+)
+def test_of_two_pictures_an_answer_knows_which_it_tells_of(asked: str, is_named: bool) -> None:
+    made = spoken(asked, "The second image shows a blue square.")
+    made.pictures = [PICTURE, (12, 2, 1)]
+    point_images(made, "en")
+    note_pictures(made)
+    told_of = " image shows a blue square."
+    assert {w: told(made, source) for w, source in looked_at(made, RECOGNISING).items()} == {told_of: "second"}
+    assert {value for _, value in made.noted["image"]} == {1}
+    assert {w: told(made, source) for w, source in looked_at(made, COPYING).items()} == (
+        {"second": "second"} if is_named else {}
+    )
+    assert made.noted["picture"] == [*((place, 0) for place in range(3, 11)), (12, 1), (13, 1)]
+
+
+def test_which_image_shows_a_shape_is_asked_of_that_shape() -> None:
+    chat = Chat()
+    chat.ask(scene(RED), scene(BLUE), "Which image shows a blue square?")
+    made = spoken("Which image shows a blue square?", "The second image shows a blue square.")
+    made.pictures = [PICTURE, (12, 4, 2)]
+    point_shapes(made, chat, "two images")
+    assert {w: told(made, source) for w, source in looked_at(made, RECOGNISING).items()} == {"second": "blue square"}
+    assert {value for _, value in made.noted["about"]} == {pair("square", "blue")}
 
 
 def test_a_sentence_without_a_verdict_points_nowhere() -> None:

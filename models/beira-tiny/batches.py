@@ -166,7 +166,7 @@ def batch_of(kind: str, made: list[Encoded], scenes: list[Scene], rng: random.Ra
         tokens[i, : len(ids)] = ids
         weights[i, : len(ids)] = w
         p = positions_of(len(ids), pictures)
-        if kind in ("saying", "asking") and rng.random() < 0.3:
+        if kind in ("saying", "repeating", "asking") and rng.random() < 0.3:
             p[:, rng.randrange(len(ids)) :] += rng.randint(1, 1800)
         positions[:, i, : len(ids)] = p
         at += [i * longest + place + k for place, columns, rows in pictures for k in range(columns * rows)]
@@ -203,7 +203,7 @@ def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: 
     elif kind == "asking":
         made = [(encoder.alone(*data.asking(rng)), []) for _ in range(size * count)]
     else:
-        make = {"saying": data.saying_chat, "calling": data.calling_chat, "recalling": data.recalling_chat}[kind]
+        make = {"saying": data.saying_chat, "repeating": data.repeating_chat, "calling": data.calling_chat, "recalling": data.recalling_chat}[kind]
         made = [_encoded(make(rng), encoder) for _ in range(size * count)]
     made.sort(key=lambda one: len(one[0].ids))
     rows = [made[i * size : (i + 1) * size] for i in range(count)]

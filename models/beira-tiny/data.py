@@ -140,6 +140,21 @@ def saying_chat(rng: random.Random, held_out: bool = False) -> Chat:
     return chat
 
 
+def repeating_chat(rng: random.Random) -> Chat:
+    """Words, names, places, codes, to be said again or spelled: what calls' arguments copy, piece by piece, for a hundredth of the tokens."""
+    chat = _chat(rng, False)
+    for _ in range(rng.choice((1, 2))):
+        if rng.random() < 0.25:
+            asked, said, task = saying.spell(rng, chat.language, False)
+        else:
+            copied = [saying.code(rng) if rng.random() < 0.25 else rng.choice((saying.phrase, saying.name, saying.city))(rng, False) for _ in range(rng.choice((1, 1, 2)))]
+            said, task = " ".join(copied), "repeat"
+            asked = saying.wording(rng, saying.REPEAT, chat.language, False).format(t=said)
+        chat.ask(asked)
+        chat.answer(said, task)
+    return chat
+
+
 def recalling_chat(rng: random.Random, held_out: bool = False) -> Chat:
     """Something to find again among many words."""
     chat = _chat(rng, held_out)

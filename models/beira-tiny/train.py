@@ -32,16 +32,16 @@ from muon import Muon
 from network import Network, Shape
 
 MIX = (
-    ("seeing", 8), ("seeing", 8), ("placing", 6), ("spotting", 8), ("calling", 5), ("asking", 100), ("saying", 4),
+    ("seeing", 8), ("seeing", 8), ("placing", 6), ("spotting", 8), ("calling", 5), ("asking", 100), ("saying", 4), ("repeating", 12),
     ("looking", 32), ("looking", 32), ("reading", 125), ("reading", 125),
 )  # fmt: skip
 """One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers; "spotting" is pictures
-whose text is asked for at once, "listing" those whose shapes are, "placing" where these are, "asking" requests
+whose text is asked for at once, "listing" those whose shapes are, "placing" where these are, "repeating" words to be said again, "asking" requests
 and tools alone, for what they are about, "looking" pictures alone, for what they show, "reading" the tower alone, on so many tokens
 of pages."""
 LATER = (
-    ("seeing", 8), ("seeing", 8), ("seeing", 8), ("placing", 6), ("listing", 6), ("spotting", 8), ("calling", 6), ("asking", 70), ("saying", 7), ("recalling", 1),
-    ("looking", 32), ("reading", 160),
+    ("seeing", 8), ("seeing", 8), ("seeing", 8), ("placing", 6), ("listing", 6), ("spotting", 8), ("calling", 6), ("asking", 70), ("saying", 7),
+    ("repeating", 12), ("recalling", 1), ("looking", 32), ("reading", 160),
 )  # fmt: skip
 LATER_FROM = 0.25
 """Of the steps: from there on LATER's batches, with more calls, which take longest to learn, lists, and boxes."""

@@ -71,11 +71,12 @@ def point_verdict(made: Encoded, language: str) -> None:
     if not found:
         return
     before, asked, _ = found.groups()
+    is_count = asked in _PLURALS[language] or asked in ("shapes", "formas")
     named, verdict = places(pieces, found.span(2)), (found.end(2), found.end(3))
     if asked in _PLURALS[language]:
         note_about(made, verdict, named, _PLURALS[language][asked], None)
         patterns = [rf"\b{kind_name(_PLURALS[language][asked], language)}\b"]
-    elif asked in ("shapes", "formas"):
+    elif is_count:
         patterns = [rf"\b{kind_name(kind, language)}\b" for kind in KINDS]
     else:
         name = asked.split(" ", 1)[-1]
@@ -83,7 +84,7 @@ def point_verdict(made: Encoded, language: str) -> None:
         if name in _NAMES[language]:
             note_about(made, verdict, named, *_NAMES[language][name])
     source = sorted(place for p in patterns for m in re.finditer(p, before) for place in places(pieces, m.span()))
-    if asked in _PLURALS[language] or asked in ("shapes", "formas"):
+    if is_count:
         source = source[-1:]  # it knows how many there were (`note_numbers`)
     made.point(verdict, MATCHING, source or [pieces[0][0]])
     made.decide((found.start(3) - 1, found.end(3)), 5.0)  # the space too: `yes` has it as a token of its own, ` no` has not

@@ -38,6 +38,8 @@ def chats(count: int, *, held_out: bool = False) -> list[Chat]:
         made.append(data.placing_chat(rng, data.cells_for(rng), held_out))
         made.append(data.saying_chat(rng, held_out))
         made.append(data.calling_chat(rng, held_out))
+        if not held_out:
+            made.append(data.repeating_chat(rng))
     return made
 
 

@@ -149,3 +149,31 @@ def test_a_request_and_a_tool_alone_are_asked_what_they_are_asked_in_a_chat(tmp_
     assert learns == [i <= WORDS_LAYER for i in range(len(net.blocks))]
     kinds = [type(data.asking(random.Random(i))[0]) for i in range(200)]
     assert 20 < kinds.count(dict) < 80
+
+
+def test_a_pointed_head_is_one_of_its_layer() -> None:
+    """What is told of its attention is what its queries and keys give; the two for names are of the layer before."""
+    from encoded import LOOKING, NAMING, RECOGNISING
+    from network import POINTED_LAYERS, WORDS_LAYER, Network, Shape, rms, rotate
+
+    torch.manual_seed(3)
+    net, n, place = Network(Shape()), 12, 9
+    heads = {LOOKING: (POINTED_LAYERS, 0), RECOGNISING: ((WORDS_LAYER,), 5), NAMING: ((WORDS_LAYER,), 0)}
+    asked = torch.tensor([[0, place, head] for head in heads])
+    positions = torch.arange(n).expand(3, 1, n)
+    _, tapped, attention = net.hidden(torch.arange(n)[None], positions, None, None, asked)
+    s, (cos, sin) = net.s, net.angles(positions)
+    kv = s.kv_heads * s.head
+    layers = [WORDS_LAYER, *POINTED_LAYERS]
+    assert len(attention) == len(layers)
+    for layer, (which, told) in zip(layers, attention, strict=True):
+        block = net.blocks[layer]
+        q, k, _ = block.qkv(rms(tapped[layer - 1], block.norm1, 1e-8)).split((s.hidden, kv, kv), -1)
+        q = rotate(q.view(1, n, s.heads, s.head).transpose(1, 2), cos, sin)[0]
+        k = rotate(k.view(1, n, s.kv_heads, s.head).transpose(1, 2), cos, sin)[0]
+        of_layer = [(i, head) for i, (of, head) in enumerate(heads.values()) if layer in of]
+        assert which.tolist() == [i for i, _ in of_layer]
+        for (_, head), given in zip(of_layer, told, strict=True):
+            scores = q[head, place] @ k[head * s.kv_heads // s.heads].T / s.head**0.5
+            assert torch.allclose(given[: place + 1], scores[: place + 1].log_softmax(-1), atol=1e-5)
+            assert bool(given[place + 1 :].isneginf().all())

@@ -62,7 +62,9 @@ class Batch:
     noted: dict[str, np.ndarray] = field(default_factory=dict)
     """By aid, (tokens, 2): flat place and the class that is asked for there: the tens of the coordinate that comes next
     (`measured`), the direction (`side`), the kind of work (`sort`), what a word means (`meaning`), which letter or shape comes next (`turn`), which tool is
-    defined (`tool`), called (`called`) or has a question's word (`whose`), which argument (`slot`), which shape is spoken of
+    defined (`tool`), called (`called`) or has a question's word (`whose`), which argument (`slot`), and of which call (`part`); which
+    tool an answer calls first, if any (`chosen`), which argument of which call a call's token is of (`argument`, `nth call`), which comes
+    behind it (`following`), whether another call does (`more`); what kind of answer comes (`task`), which shape is spoken of
     (`about`, `asked kind`, `asked colour`), with which it is compared (`beside`, `other`), which picture is (`picture`, `image`),
     how many there were (`nth`, `nth of all`), which a name is of (`named`), which edge of its box comes next (`edge`)."""
 
@@ -176,7 +178,7 @@ def batch_of(kind: str, made: list[Encoded], scenes: list[Scene], rng: random.Ra
         sources[i, source] = True
     noted = {
         name: np.array([(i * longest + place, value) for i, one in enumerate(made) for place, value in one.noted.get(name, ())], np.int64)
-        for name in sorted({name for one in made for name in one.noted})
+        for name in sorted({name for one in made for name, asked in one.noted.items() if asked})
     }
     if not scenes:
         return Batch(kind, tokens, positions, weights, pointed=asked, sources=sources, noted=noted)

@@ -8,11 +8,17 @@ from dataclasses import dataclass, field
 LOOKING, BESIDE, MATCHING, COPYING, MEASURING, RECOGNISING, NAMING = range(7)
 """Heads of the pointed layers: at the shape that is spoken of, at the one that it is compared with, at what an answer's verdict
 follows from, at what is copied, and once more at the shape, for its box (a head's 32 values have to hold all that they tell);
-that one, in calls, at what stands behind what is copied next.
+that one, in calls, at what stands behind what is copied next, and the one beside it at what tells of the definition whether an argument
+follows, and of which type it is.
 The last two are of the layer before: at a question's words, or what means the same, in the tools' definitions, and at the
 name of the shape that is spoken of; at the name of the one that it is compared with."""
-MOST_TOOLS, MOST_SLOTS, MOST_SHAPES, MOST_LETTERS = 4, 3, 4, 7
-"""Definitions, arguments of one, a picture's shapes and letters that the aids tell apart."""
+MOST_TOOLS, MOST_SLOTS, MOST_CALLS, MOST_SHAPES, MOST_LETTERS = 4, 3, 2, 4, 7
+"""Definitions, arguments of one, an answer's calls, a picture's shapes and letters that the aids tell apart."""
+TASKS = (
+    "describe", "colour", "kind", "count", "relation", "yes/no", "ground", "read", "json", "no text", "two images", "repeat", "spell", "sum", "capital",
+    "greeting", "needle", "unknown",
+)  # fmt: skip
+"""What answers are examples of, as far as the aids tell it apart."""
 Picture = tuple[int, int, int]
 """Of a chat's picture: the place of its first token, columns, rows."""
 Span = tuple[int, int]
@@ -71,3 +77,9 @@ class Encoded:
 def places(pieces: list[tuple[int, Span]], span: Span) -> list[int]:
     """Of the tokens that have characters in `span`."""
     return [place for place, (a, b) in pieces if a < span[1] and b > span[0]]
+
+
+def task_of(task: str, text: str) -> int | None:
+    """What is asked, below 2 * len(TASKS), an answer with a verdict apart from one without."""
+    name = task.removeprefix("later ").removeprefix("told ")
+    return next((2 * i + (";" in text) for i, t in enumerate(TASKS) if name.startswith(t)), None)

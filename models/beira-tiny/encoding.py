@@ -12,9 +12,9 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from chats import Call, Chat, parts
-from encoded import Encoded, Pieces
+from encoded import MOST_SHAPES, Encoded, Pieces, task_of
 from made import is_told
-from matching import note_request, note_slots, note_tools, note_words, point_call, point_choice
+from matching import note_more, note_request, note_slots, note_tools, note_words, point_call, point_choice
 from naming import note_names, note_numbers, point_verdict, stated
 from network import DECADES
 from pointing import note_pictures, point_images, point_list, point_shapes, point_told, point_words
@@ -53,13 +53,15 @@ class Encoder:
         made = Encoded()
         answers = iter([(asked, turn) for asked, turn in itertools.pairwise(chat.turns) if turn.role == "assistant"])
         spelled = {s.text for s in chat.scenes if s.text}
-        began, before = 0, -1
+        began, before, calls, n_calls = 0, -1, 0, 0
         for part in parts(chat)[:-2]:
             if isinstance(part, Image):
                 self._show(made, *padded_cells(part.width, part.height))
             elif isinstance(part, Markup):
                 made.ids.append(_MARKUP[part.name])
                 made.weights.append(1.0 if began else 0.0)
+                if began and part.name == "</tool_call>":
+                    note_more(made, calls < n_calls)
                 if part.name == "<|im_end|>":
                     if began:
                         _weigh(made, began)
@@ -76,12 +78,14 @@ class Encoder:
                         if asked.role == "user":
                             note_request(made, chat, asked, turn)
                         point_choice(made, turn)
+                    calls, n_calls = 0, len(turn.calls)
                     made.add(text, self.answer(text, spelled), 1.0)
                     self._ask(made, chat, turn.task)
                 else:
                     made.add(part.text, self.answer(part.text, spelled) if began else self.text(part.text), float(began > 0))
                     if began and before == _CALL:
-                        point_call(made)
+                        point_call(made, calls)
+                        calls += 1
             before = made.ids[-1]
         note_pictures(made)
         return made
@@ -127,7 +131,9 @@ class Encoder:
 
     def _ask(self, made: Encoded, chat: Chat, task: str) -> None:
         """Note what the aids ask about the answer that was added last; a place is of the token before."""
-        text, _ = made.texts[-1]
+        text, pieces = made.texts[-1]
+        if not chat.tools and (kind := task_of(task, text)) is not None:
+            made.note("task", [pieces[0][0] - 1], kind)
         if task.endswith("ground"):
             for number in re.finditer(r"\d+(?=[,\]])", text):
                 value = min(DECADES - 1, int(number[0]) // 10)
@@ -151,6 +157,7 @@ class Encoder:
             made.decide((told.rindex(" "), len(told)), 4.0)
         if (digit := re.fullmatch(r'\{"count": (\d)\}', text)) and made.pictures:
             made.decide(digit.span(1), 4.0)
+            made.note("nth of all", made.before(digit.span(1)), min(int(digit[1]), MOST_SHAPES) - 1)
         if task == "two images":
             point_images(made, chat.language)
             for word in re.finditer(r"\b(first|second|primeira|segunda)\b", text):

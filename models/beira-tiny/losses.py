@@ -12,12 +12,13 @@ from network import ASKED_LAYERS, COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, 
 from scenes import CELL
 
 SHARES = {
-    "seen": 0.15, "edged": 0.3, "own": 0.25, "told": 0.05, "placed": 0.15, "waved": 0.5, "pointed": 0.5, "measured": 0.15, "boxed": 0.15, "side": 0.1,
+    "seen": 0.15, "edged": 0.3, "own": 0.25, "told": 0.05, "placed": 0.15, "waved": 0.5, "pointed": 1.0, "measured": 0.15, "boxed": 0.15, "side": 0.1,
     "sort": 0.15, "meaning": 0.3, "tool": 0.1, "called": 0.4, "whose": 0.4, "slot": 0.2, "ranked": 0.15, "lettered": 0.15, "turn": 0.1, "reading": 0.15,
     "ordered": 0.3, "spelled": 0.5, "about": 1.0, "beside": 0.5, "other": 0.5, "picture": 0.15, "image": 0.3, "nth": 0.3, "nth of all": 0.15, "named": 0.5,
-    "edge": 0.1, "asked kind": 0.5, "asked colour": 0.5,
+    "edge": 0.1, "asked kind": 0.5, "asked colour": 0.5, "task": 0.3, "chosen": 1.0, "part": 0.3, "nth call": 0.2, "argument": 0.3, "following": 0.5,
+    "more": 0.2,
 }  # fmt: skip
-"""Of the aids' losses beside the answers'."""
+"""Of the aids' losses beside the answers', each the mean over a step's batches that are asked it."""
 SEEN_WEIGHTS = torch.tensor([1.0] * (PAIRS + KIND_CLASSES + COLOUR_CLASSES) + [3.0] * LETTER_CLASSES)
 """Letters are few among a picture's tokens."""
 
@@ -178,3 +179,15 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
     answers = w >= 1
     losses["right"] = (logits.argmax(-1) == tokens[:, 1:][kept])[answers].float().mean().detach()
     return losses
+
+
+def aids_of(batch: Batch) -> set[str]:
+    """Those of SHARES that loss_of finds in a batch."""
+    found = {name for name, noted in batch.noted.items() if len(noted)}
+    if batch.pointed is not None and len(batch.pointed):
+        found.add("pointed")
+    if batch.pictures is not None:
+        found |= {"seen", "ordered", "told", "placed", "ranked", "lettered", "spelled", "own", "waved", "edged"}
+        if batch.boxed is not None and len(batch.boxed):
+            found.add("boxed")
+    return found

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from calling import AND
 from chats import Call, Chat, Turn
-from encoded import COPYING, LOOKING, MATCHING, MEASURING, MOST_SLOTS, MOST_TOOLS, RECOGNISING, Encoded, Said, Span, places
+from encoded import BESIDE, COPYING, LOOKING, MATCHING, MEASURING, MOST_CALLS, MOST_SLOTS, MOST_TOOLS, RECOGNISING, Encoded, Said, Span, places
 from made import is_told
 from meanings import EMPTY, ROW_OF, WORD, meanings
 from pointing import traced
@@ -28,16 +28,19 @@ with equal weights a quarter to a third of those that a tool is for was refused,
 def point_choice(made: Encoded, turn: Turn) -> None:
     """What decides, at its first token, whether the answer that comes next is a call: the tool's definition, or none's.
 
-    Where no tool is called, the head looks at the conversation's first token.
+    Where no tool is called, the head looks at the conversation's first token. Behind a tool's result there is no choice.
     """
     began = len(made.ids)
-    source = [0]
+    source, chosen = [0], MOST_TOOLS
     if turn.calls:
+        chosen = _which(made, turn.calls[0].name)
         source = _definition(made, turn.calls[0].name)
         which = _which(made, turn.calls[0].name)
         made.note("called", [began - 1], which)
         _point_words_of(made, [began - 1], which)
     made.pointed.append((began - 1, MATCHING, source))
+    if turn.task != "result":
+        made.note("chosen", [began - 1], chosen)
     made.factors[began] = CALLED if turn.calls else NOT_CALLED
 
 
@@ -99,10 +102,11 @@ def note_request(made: Encoded, chat: Chat, asked: Turn, turn: Turn) -> None:
 
 
 def note_slots(made: Encoded, said: Said, calls: Sequence[Call]) -> None:
-    """Which of a question's tokens are which argument of the calls that answer it; of one whose values it has more than once, nothing."""
+    """Which of a question's tokens are which argument of the calls that answer it, and of two calls, of which; of one whose values it
+    has more than once, nothing."""
     text, pieces = said
-    slots = {p: 0 for p, _ in pieces}
-    for call in calls:
+    slots, whose_call = {p: 0 for p, _ in pieces}, {}
+    for n, call in enumerate(calls):
         for i, value in enumerate(call.arguments.values()):
             found = _found(value, text)
             if len(found) > 1:
@@ -111,9 +115,13 @@ def note_slots(made: Encoded, said: Said, calls: Sequence[Call]) -> None:
                 continue
             for k, place in enumerate(places(pieces, found[0])):
                 slots[place] = 1 + 2 * min(i, MOST_SLOTS - 1) + (k > 0)
+                whose_call[place] = min(n, MOST_CALLS - 1)
     if calls:
         for place, slot in slots.items():
             made.note("slot", [place], slot)
+    if len(calls) > 1:
+        for place, n in whose_call.items():
+            made.note("part", [place], n)
 
 
 def _found(value: Any, text: str) -> list[Span]:
@@ -142,8 +150,35 @@ def _which(made: Encoded, name: str) -> int:
     return min(MOST_TOOLS - 1, text.count('"parameters"', 0, text.index(_named(name))))
 
 
-def point_call(made: Encoded) -> None:
-    """Where the name, keys and values of the call that was added last are copied from, and which tool it is."""
+def note_more(made: Encoded, is_more: bool) -> None:
+    """Where a call has ended, whether another one follows."""
+    made.note("more", [len(made.ids) - 1], int(is_more))
+
+
+def _note_arguments(made: Encoded, call: Mapping[str, Any], spans: Sequence[tuple[Span, Span]], n: int) -> None:
+    """Which argument of the call that was added last, and of which call, each token is, by its `spans` of keys and values; where a value
+    ends, which one follows, if any; of the definition, the next one's key, or its end, and where it begins, its type."""
+    text, last = made.texts[-1][0], len(spans) - 1
+    told, pieces = made.texts[0]
+    start = told.index(_named(call["name"]))
+    line = start, told.index("\n", start)
+    end = places(pieces, line)[-1:]
+    keys = [_quoted(told, key, told.find('"properties"', start)) for key in call["arguments"]]
+    for i, (key, value) in enumerate(spans):
+        slot = min(i, MOST_SLOTS - 1)
+        whole = key[0], value[1]
+        made.note("argument", made.before(whole), slot)
+        made.note("nth call", made.before(whole), min(n, MOST_CALLS - 1))
+        type_ = told.find('"type": "', keys[i][1], line[1]) + len('"type": "')
+        if type_ >= len('"type": "'):
+            made.point((key[1], value[0]), BESIDE, places(pieces, (type_, told.index('"', type_))))
+        closing = value[1], spans[i + 1][0][0] if i < last else len(text)
+        made.note("following", made.before(closing)[:1], min(i + 1, MOST_SLOTS - 1) if i < last else MOST_SLOTS)
+        made.point(closing, BESIDE, places(pieces, keys[i + 1]) if i < last else end)
+
+
+def point_call(made: Encoded, n: int = 0) -> None:
+    """Where the name, keys and values of the call that was added last, the answer's `n`th, are copied from, and which tool it is."""
     text = made.texts[-1][0]
     call = json.loads(text)
     tools, asked = made.texts[0], made.question
@@ -159,6 +194,8 @@ def point_call(made: Encoded) -> None:
             made.note("whose", [place], which)
     made.decide((name[0], name[0] + 1), 4.0)  # which tool it is; the rest follows
     spans = [(0, name[0])]
+    made.note("nth call", made.before((0, name[1])), min(n, MOST_CALLS - 1))
+    arguments: list[tuple[Span, Span]] = []
     at = text.index('"arguments"')
     for key, value in call["arguments"].items():
         span = _quoted(text, key, at)
@@ -174,6 +211,10 @@ def point_call(made: Encoded) -> None:
             choice = _quoted(tools[0], chosen, tools[0].find(f'"{key}"', properties))
             traced(made, _quoted(text, chosen, span[1]), tools, choice[0])
         at = max(at, span[1])
+        if (written := text.find(_written(value), span[1])) >= 0:
+            arguments.append((span, (written, written + len(_written(value)))))
+    if len(arguments) == len(call["arguments"]):
+        _note_arguments(made, call, arguments, n)
     for span in spans:
         made.point(span, MATCHING, definition)
         made.note("called", made.before(span), which)

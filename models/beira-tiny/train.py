@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,21 +28,21 @@ from torch.optim.swa_utils import AveragedModel
 import batches
 from batches import Batch, Pictures
 from encoding import Encoder
-from losses import SHARES, aside_loss, look_loss, loss_of
+from losses import SHARES, aids_of, aside_loss, look_loss, loss_of
 from muon import Muon
 from network import Network, Shape
 
 MIX = (
-    ("seeing", 8), ("seeing", 8), ("placing", 6), ("spotting", 8), ("calling", 5), ("asking", 100), ("saying", 4), ("repeating", 12),
-    ("looking", 32), ("looking", 32), ("reading", 125), ("reading", 125),
+    ("seeing", 8), ("seeing", 8), ("placing", 6), ("spotting", 8), ("calling", 6), ("asking", 70), ("saying", 6), ("repeating", 12),
+    ("looking", 32), ("reading", 125), ("reading", 125),
 )  # fmt: skip
 """One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers; "spotting" is pictures
 whose text is asked for at once, "listing" those whose shapes are, "placing" where these are, "repeating" words to be said again, "asking" requests
 and tools alone, for what they are about, "looking" pictures alone, for what they show, "reading" the tower alone, on so many tokens
 of pages."""
 LATER = (
-    ("seeing", 8), ("seeing", 8), ("seeing", 8), ("placing", 6), ("listing", 6), ("spotting", 8), ("calling", 6), ("asking", 70), ("saying", 7),
-    ("repeating", 12), ("recalling", 1), ("looking", 32), ("reading", 160),
+    ("seeing", 8), ("seeing", 8), ("placing", 6), ("listing", 5), ("spotting", 9), ("calling", 7), ("calling", 7), ("asking", 70), ("saying", 9),
+    ("repeating", 12), ("recalling", 1), ("looking", 24), ("reading", 160),
 )  # fmt: skip
 LATER_FROM = 0.25
 """Of the steps: from there on LATER's batches, with more calls, which take longest to learn, lists, and boxes."""
@@ -51,6 +52,8 @@ torch's in 32 bits on the machine that this was measured on, a whole step in 0.3
 residual stream stay in 32 bits."""
 LOOKS, PAGES = 3, 200
 """Batches of pictures, and tokens of pages, a step of the tower alone."""
+FIRST = (("asking", 40), ("repeating", 12))
+"""And beside them what the text model learns cheaply before chats begin: what is asked for, and to say it again."""
 MEAN_EVERY = 20
 """Steps between weights that the mean takes in."""
 GROUP = 8
@@ -80,10 +83,10 @@ class Work:
     batch: Pictures | Batch
     total: float
     """Of the answers' weights in the whole step."""
-    n_answered: int
-    """Batches with answers in it."""
     n_alike: int
     """Batches of this one's kind."""
+    n_asked: Mapping[str, int]
+    """Batches with answers, by the aids that they are asked."""
 
 
 def kind_of(batch: Pictures | Batch) -> str:
@@ -108,14 +111,17 @@ def put_parts(seed: int, first: int, looking: int, steps: int, tokenizer: Path, 
     def put(parts: list[Any]) -> None:
         total = sum(float(b.weights[:, 1:].sum()) for b in parts if isinstance(b, Batch))
         kinds = Counter(kind_of(b) for b in parts)
-        n_answered = sum(isinstance(b, Batch) and b.is_answered for b in parts)
+        n_asked = Counter(name for b in parts if isinstance(b, Batch) and b.is_answered for name in aids_of(b))
         for b in sorted(parts, key=lambda b: b.tokens.size if isinstance(b, Batch) else 0, reverse=True):  # what takes longest is not to be waited for
-            queue.put(Work(b, total, n_answered, kinds[kind_of(b)]))
+            queue.put(Work(b, total, kinds[kind_of(b)], n_asked))
         for _ in range(size):
             queue.put(None)
 
-    for step in range(first, looking):
-        put([*(batches.looks(seed, step * LOOKS + i, 32) for i in range(LOOKS)), batches.pages(seed, -1 - step, PAGES)])
+    for group in range(first // GROUP, -(-looking // GROUP)):
+        columns = [batches.group(seed, -1 - group, kind, n, encoder, GROUP) for kind, n in FIRST]
+        for step in range(max(first, group * GROUP), min(looking, (group + 1) * GROUP)):
+            looks = [batches.looks(seed, step * LOOKS + i, 32) for i in range(LOOKS)]
+            put([*looks, batches.pages(seed, -1 - step, PAGES), *(column[step % GROUP] for column in columns)])
     start = max(first, looking)
     for group in range((start - looking) // GROUP, -(-(steps - looking) // GROUP)):
         mix = MIX if group * GROUP < LATER_FROM * (steps - looking) else LATER
@@ -245,8 +251,7 @@ class Learner:
             prefix = "" if is_answered else batch.kind + " "
             for name, share in SHARES.items():
                 if name in losses:
-                    # most are asked of half the batches that are answered
-                    loss = loss + 2 * share * losses[name] / (work.n_answered if is_answered else work.n_alike)
+                    loss = loss + share * losses[name] / (work.n_asked[name] if is_answered else work.n_alike)
                     told[prefix + name].append(losses[name].item())
             loss.backward()
             if not is_answered:
@@ -290,8 +295,8 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--work", type=Path, required=True, help="tokenizer.json is there; checkpoint.pt is written there")
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--looking", type=int, default=1100, help="steps of the tower alone")
-    p.add_argument("--steps", type=int, default=4700, help="steps in all")
+    p.add_argument("--looking", type=int, default=1000, help="steps of the tower alone")
+    p.add_argument("--steps", type=int, default=4600, help="steps in all")
     p.add_argument("--slowing", type=float, default=0.55, help="the share of the steps, at the end, over which the rate falls to nothing")
     p.add_argument("--averaging", type=float, default=0.25, help="the share of the steps, at the end, whose weights' mean is exported")
     p.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")

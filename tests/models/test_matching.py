@@ -19,9 +19,9 @@ import calling
 import data
 from calling import usual
 from chats import Call, Chat, Turn, parts
-from encoded import COPYING, LOOKING, MATCHING, MEASURING, RECOGNISING, Encoded
+from encoded import BESIDE, COPYING, LOOKING, MATCHING, MEASURING, MOST_SLOTS, MOST_TOOLS, RECOGNISING, Encoded
 from made import NO_WORK, SORTS, is_told, made_up, sorts_of
-from matching import note_request, note_tools, point_call, point_choice
+from matching import note_more, note_request, note_tools, point_call, point_choice
 from skills import SKILLS
 from wordings import FILLERS
 
@@ -42,6 +42,8 @@ def test_what_a_call_copies_points_to_the_same_characters() -> None:
                 assert "".join(chr(made.ids[s]) for s in source).startswith('"name": "')
                 continue
             assert source[0] < place
+            if head == BESIDE:
+                continue  # below
             if head == RECOGNISING:
                 assert [made.ids[place]] == [made.ids[s] for s in source]
                 continue
@@ -82,6 +84,7 @@ def test_the_choice_of_a_tool_points_to_its_definition_and_none_to_the_beginning
     made = Encoded(ids=[0] * 200, texts=[(tools, [(i, (i, i + 1)) for i in range(len(tools))])])
     point_choice(made, Turn("assistant", (), [Call("play", {"song": "x"}), Call("clock", {})]))
     point_choice(made, Turn("assistant", ("I don't know.",), task="no call"))
+    assert made.noted["chosen"] == [(199, 1), (199, MOST_TOOLS)]
     (_, _, called), (_, _, nothing) = made.pointed
     assert [(place, head) for place, head, _ in made.pointed] == [(199, MATCHING)] * 2
     assert "".join(tools[i] for i in called) == '"name": "play", "description": "A song", '
@@ -158,6 +161,61 @@ def test_arguments_are_told_apart_where_a_question_has_each_of_them_once() -> No
     chat.turns[0] = Turn("user", ("Book a flight from Rome to Rome.",))
     chat.turns[1] = Turn("assistant", (), [Call("book_flight", {"origin": "Rome", "destination": "Rome"})])
     assert "slot" not in asked_of(chat).noted
+
+
+def test_behind_a_tools_result_nothing_is_chosen() -> None:
+    made = Encoded(ids=[0] * 10)
+    point_choice(made, Turn("assistant", ("It rains.",), task="result"))
+    assert "chosen" not in made.noted
+    assert [source for _, _, source in made.pointed] == [[0]]
+
+
+def called_twice() -> tuple[Encoded, str]:
+    """A flight from A to B, and one of C to D: definition, question, both calls, every character a token."""
+    flight = usual(SKILLS[7])
+    first, second = flight.call(["Rome", "Oslo"]), flight.call(["Lima", "Bern"])
+    chat = Chat(tools=[flight.definition], sorts=[()])
+    chat.ask("Book a flight from Rome to Oslo and book a flight from Lima to Bern.")
+    chat.call([first, second], "parallel calls")
+    made = asked_of(chat)
+    for n, call in enumerate((first, second)):
+        text = f'\n{{"name": "{call.name}", "arguments": {json.dumps(dict(call.arguments))}}}\n'
+        made.add(text, [(ord(c), (k, k + 1)) for k, c in enumerate(text)], 1.0)
+        point_call(made, n)
+        note_more(made, n == 0)
+    return made, "".join(map(chr, made.ids))
+
+
+def test_of_two_calls_every_token_knows_of_which_it_is() -> None:
+    made, told = called_twice()
+    parts_ = ["".join(told[place] for place, part in made.noted["part"] if part == n) for n in range(2)]
+    assert parts_ == ["RomeOslo", "LimaBern"]
+    for n, values in enumerate((("Rome", "Oslo"), ("Lima", "Bern"))):
+        written = "".join(told[place + 1] for place, nth in made.noted["nth call"] if nth == n)
+        assert written.startswith('\n{"name": "book_flight')
+        assert written.endswith(f'origin": "{values[0]}destination": "{values[1]}')
+    ends = [place for place, _ in made.noted["more"]]
+    assert [is_more for _, is_more in made.noted["more"]] == [1, 0]
+    assert [told[: end + 1].rsplit('"', 2)[1] for end in ends] == ["Oslo", "Bern"]
+
+
+def test_of_a_call_every_token_knows_of_which_argument_it_is_and_its_end_what_follows() -> None:
+    made, told = called_twice()
+    for slot, said in enumerate(('origin": "Romeorigin": "Lima', 'destination": "Oslodestination": "Bern')):
+        assert "".join(told[place + 1] for place, argument in made.noted["argument"] if argument == slot) == said
+    ends = [(told[place - 3 : place + 1], following) for place, following in made.noted["following"]]
+    assert ends == [("Rome", 1), ("Oslo", MOST_SLOTS), ("Lima", 1), ("Bern", MOST_SLOTS)]
+
+
+def test_where_a_value_begins_its_type_is_looked_at_and_where_it_ends_the_next_key() -> None:
+    made, told = called_twice()
+    asked_from = told.index("user\n")
+    looked: dict[str, set[str]] = {}
+    for place, head, source in made.pointed:
+        if head == BESIDE:
+            assert source[-1] < asked_from
+            looked.setdefault("".join(told[s] for s in source), set()).add(told[place + 1])
+    assert looked == {"string": set('": '), "destination": set('", '), "}": set('"}\n')}
 
 
 def test_a_call_looks_at_the_words_that_only_its_tool_has() -> None:

@@ -14,7 +14,7 @@ if not (RECIPE / "pointing.py").is_file():
     pytest.skip("the recipe is not in this copy of the project", allow_module_level=True)
 
 from chats import Chat
-from encoded import BESIDE, COPYING, LOOKING, MATCHING, MEASURING, NAMING, RECOGNISING, Encoded
+from encoded import BESIDE, COPYING, LOOKING, MATCHING, MEASURING, NAMING, RECOGNISING, TASKS, Encoded, task_of
 from lexicon import COLOURS, KINDS
 from naming import note_names, note_numbers, point_verdict
 from pointing import cells_of, note_pictures, point_images, point_list, point_shapes, point_words
@@ -382,3 +382,15 @@ def test_letters_point_to_where_they_are_drawn() -> None:
     made = said("The number is 42.", PICTURE)
     point_shapes(made, chat, "read")
     assert looked_at(made, LOOKING) == {"4": [3], "2": [10]}
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "kind", "is_judged"),
+    [
+        ("later colour", "The star is red.", "colour", False),
+        ("told relation left", "The red star is …; left: yes.", "relation", True),
+    ],
+)
+def test_an_answer_is_of_a_kind_and_has_a_verdict_or_none(task: str, text: str, kind: str, is_judged: bool) -> None:
+    assert task_of(task, text) == 2 * TASKS.index(kind) + is_judged
+    assert task_of("call", "") is None

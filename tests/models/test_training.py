@@ -151,6 +151,40 @@ def test_a_request_and_a_tool_alone_are_asked_what_they_are_asked_in_a_chat(tmp_
     assert 20 < kinds.count(dict) < 80
 
 
+def test_an_aid_weighs_the_same_however_many_batches_are_asked_it(tmp_path: Path) -> None:
+    """Each batch knows, of every aid that it is asked, how many batches with answers are asked that in its step."""
+    import queue
+    from collections import Counter
+
+    import batches
+    import tokens
+    import train
+    from losses import SHARES, aids_of, loss_of
+    from network import Network, Shape
+
+    file = tmp_path / "tokenizer.json"
+    tokens.train(1, 200).save(str(file))
+    put: queue.Queue[Any] = queue.Queue()
+    train.put_parts(1, 0, 1, 2, file, put, 1)
+    first: list[Any] = []
+    while (work := put.get_nowait()) is not None:
+        first.append(work)
+    kinds = [train.kind_of(work.batch) for work in first]
+    assert Counter(kinds) == {"reading": train.LOOKS + 1} | {kind: 1 for kind, _ in train.FIRST}
+    then: list[Any] = []
+    while (work := put.get_nowait()) is not None:
+        then.append(work)
+    net, asked = Network(Shape()), Counter[str]()
+    for work in then:
+        if isinstance(work.batch, batches.Batch) and work.batch.is_answered:
+            with torch.no_grad():
+                found = loss_of(net, work.batch).keys() & SHARES.keys()
+            assert aids_of(work.batch) == found
+            asked.update(found)
+    assert {"chosen", "argument", "following", "about", "task", "seen"} <= asked.keys()
+    assert all(work.n_asked == asked for work in then)
+
+
 def test_a_pointed_head_is_one_of_its_layer() -> None:
     """What is told of its attention is what its queries and keys give; the two for names are of the layer before."""
     from encoded import LOOKING, NAMING, RECOGNISING

@@ -66,10 +66,10 @@ def define(rng: random.Random, skill: Skill, held_out: bool) -> Made:
     odd = rng.random()
     if odd < (0.15 if held_out else 0.25):
         name += "_" + saying.word(rng, False)
-    elif not held_out and odd < 0.5:  # only its description says what it does
+    elif not held_out and odd < 0.4:  # only its description says what it does
         name, is_told = saying.word(rng, False) + rng.choice(("", "_" + saying.word(rng, False))), True
     while True:
-        keys = tuple(rng.choice(p.names) if rng.random() < (0.9 if held_out else 0.55) else saying.word(rng, False) for p in skill.parameters)
+        keys = tuple(rng.choice(p.names) if rng.random() < (0.9 if held_out else 0.7) else saying.word(rng, False) for p in skill.parameters)
         if len(set(keys)) == len(keys):
             break
     properties = {}
@@ -85,7 +85,7 @@ def define(rng: random.Random, skill: Skill, held_out: bool) -> Made:
         function["description"] = rng.choice(skill.about)
     function["parameters"] = parameters
     made = Made(skill, name, keys, {"type": "function", "function": function})
-    return _with_extras(rng, made) if not held_out and rng.random() < 0.25 else made
+    return _with_extras(rng, made) if not held_out and rng.random() < 0.12 else made
 
 
 def _with_extras(rng: random.Random, made: Made) -> Made:
@@ -162,7 +162,7 @@ def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None
         made = made[:1]
     if not held_out and rng.random() < 0.2:
         made = [usual(SKILLS[0] if rng.random() < 0.5 else rng.choice(SKILLS))]  # everybody's first tool is the weather's
-        if rng.random() < 0.5:
+        if rng.random() < 0.3:
             made = [_with_extras(rng, made[0])]
     chat.tools, chat.sorts = [m.definition for m in made], [sorts_of(m.skill) for m in made]
     for _ in range(turns):

@@ -20,7 +20,7 @@ KEYS = (
     "label", "size", "kind", "path", "file", "level", "mode", "color", "day", "from", "to", "unit", "label", "note", "person", "country",
 )  # fmt: skip
 _MAKERS: tuple[tuple[Maker, str], ...] = (
-    (saying.word, "string"), (saying.word, "string"), (saying.city, "string"), (saying.name, "string"), (code, "string"),
+    (saying.word, "string"), (saying.word, "string"), (saying.city, "string"), (saying.name, "string"), (code, "string"), (code, "string"),
     (saying.phrase, "string"), (saying.phrase, "string"), (saying.phrase, "string"), (number(1, 999), "integer"), (number(1, 99), "number"), (mail, "string"), (time, "string"),
 )  # fmt: skip
 _JOINTS = {

@@ -297,7 +297,7 @@ def main() -> None:
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--looking", type=int, default=1000, help="steps of the tower alone")
     p.add_argument("--steps", type=int, default=4600, help="steps in all")
-    p.add_argument("--slowing", type=float, default=0.55, help="the share of the steps, at the end, over which the rate falls to nothing")
+    p.add_argument("--slowing", type=float, default=0.65, help="the share of the steps, at the end, over which the rate falls to nothing")
     p.add_argument("--averaging", type=float, default=0.25, help="the share of the steps, at the end, whose weights' mean is exported")
     p.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")
     p.add_argument("--learners", type=int, default=2, help="processes of one thread each")

@@ -70,8 +70,8 @@ class Batch:
 
     @property
     def is_answered(self) -> bool:
-        """Not of requests and pictures alone, of which only what they are about and show is asked."""
-        return self.kind not in ("asking", "looking")
+        """Not of requests, choices and pictures alone, of which only what they are about and show is asked."""
+        return self.kind not in ("asking", "choosing", "looking")
 
 
 def positions_of(n: int, pictures: list[tuple[int, int, int]]) -> np.ndarray:
@@ -202,6 +202,8 @@ def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: 
         scenes = [data.scene(rng, cells, False) for _ in range(max(3, min(size, 600 // (cells[0] * cells[1]))) * count)]
         size = len(scenes) // count
         made = [(encoder.shown(*padded_cells(*s.picture.size)), [s]) for s in scenes]
+    elif kind == "choosing":
+        made = [(encoder.chat(data.choosing_chat(rng), has_answers=False), []) for _ in range(size * count)]
     elif kind == "asking":
         made = [(encoder.alone(*data.asking(rng)), []) for _ in range(size * count)]
     else:

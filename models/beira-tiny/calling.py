@@ -146,7 +146,7 @@ def result(rng: random.Random, held_out: bool) -> tuple[str, str]:
     return json.dumps(dict(zip(keys, values, strict=True)), ensure_ascii=False), said
 
 
-def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None:
+def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool, *, has_results: bool = True) -> None:
     """Give `chat` tools and have them called, or not, `turns` times."""
     known = SKILLS + SKILLS_HELD_OUT if held_out else SKILLS
     chosen = rng.sample(known, rng.choice((1, 1, 2, 2, 3) if held_out else (1, 2, 2, 3, 3)))
@@ -180,7 +180,7 @@ def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool) -> None
             asked = asked + rng.choice(CLOSERS[chat.language]) if rng.random() < 0.25 else saying.opened(rng, asked, chat.language, values)
         chat.ask(asked, sorts=sorts_of(tool.skill) if len(calls) == 1 else ())
         chat.call(calls, "parallel calls" if len(calls) > 1 else "call")
-        if rng.random() < (0.5 if len(calls) == 1 else 0.25):
+        if has_results and rng.random() < (0.5 if len(calls) == 1 else 0.25):
             answers = [result(rng, held_out) for _ in calls]
             for text, _ in answers:
                 chat.result(text)

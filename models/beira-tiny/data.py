@@ -170,3 +170,10 @@ def calling_chat(rng: random.Random, held_out: bool = False) -> Chat:
         chat.system = SYSTEMS[1]
     calling.converse(rng, chat, rng.choice((2, 3, 4, 5, 6)), held_out)
     return chat
+
+
+def choosing_chat(rng: random.Random) -> Chat:
+    """Many requests of the same tools, of which only what they choose is learned: calls are few for what their tokens cost."""
+    chat = _chat(rng, False, 0.42)
+    calling.converse(rng, chat, rng.randint(12, 18), False, has_results=False)
+    return chat

@@ -48,22 +48,24 @@ class Encoder:
             at += len(piece)
         return pieces
 
-    def chat(self, chat: Chat) -> Encoded:
-        """What opens the next turn is cut off."""
+    def chat(self, chat: Chat, *, has_answers: bool = True) -> Encoded:
+        """What opens the next turn is cut off. Without answers, each is left out behind what opens it, where it is chosen."""
         made = Encoded()
         answers = iter([(asked, turn) for asked, turn in itertools.pairwise(chat.turns) if turn.role == "assistant"])
         spelled = {s.text for s in chat.scenes if s.text}
         began, before, calls, n_calls = 0, -1, 0, 0
         for part in parts(chat)[:-2]:
+            if began and not has_answers and part != Markup("<|im_end|>"):
+                continue
             if isinstance(part, Image):
                 self._show(made, *padded_cells(part.width, part.height))
             elif isinstance(part, Markup):
                 made.ids.append(_MARKUP[part.name])
-                made.weights.append(1.0 if began else 0.0)
+                made.weights.append(1.0 if began and has_answers else 0.0)
                 if began and part.name == "</tool_call>":
                     note_more(made, calls < n_calls)
                 if part.name == "<|im_end|>":
-                    if began:
+                    if began and has_answers:
                         _weigh(made, began)
                     began = 0
             else:
@@ -79,6 +81,8 @@ class Encoder:
                             note_request(made, chat, asked, turn)
                         point_choice(made, turn)
                     calls, n_calls = 0, len(turn.calls)
+                    if not has_answers:
+                        continue
                     made.add(text, self.answer(text, spelled), 1.0)
                     self._ask(made, chat, turn.task)
                 else:

@@ -129,10 +129,22 @@ def shown_losses(net: Network, p: Pictures, merged: Tensor, tapped: list[Tensor]
     return losses
 
 
+def pointed_loss(batch: Batch, asked: Tensor, attention: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Of the attention that each layer pays what it is to look at."""
+    sources, weights = torch.from_numpy(batch.sources), torch.from_numpy(batch.weights)[:, 1:]
+    w = weights[asked[:, 0], asked[:, 1]].clamp_min(0.3)  # of the token that comes next; the least is a question's words'
+    missed = [-(a.masked_fill(~sources[which], -torch.inf).logsumexp(-1) * w[which]).sum() / w[which].sum() for which, a in attention]
+    return sum(missed, torch.zeros(())) / len(missed)
+
+
 def aside_loss(net: Network, batch: Batch) -> dict[str, Tensor]:
     """Of what nothing answers, requests, tools and pictures alone: what they are about and show, from the layers below which that
-    is asked."""
+    is asked; of choices, from one more."""
     tokens, positions = torch.from_numpy(batch.tokens), torch.from_numpy(batch.positions)
+    if batch.kind == "choosing":
+        asked = torch.from_numpy(batch.pointed)
+        _, tapped, attention = net.hidden(tokens, positions, None, None, asked, depth=POINTED_LAYERS[0] + 1)
+        return noted_losses(net, batch, tapped) | {"pointed": pointed_loss(batch, asked, attention)}
     if batch.pictures is None:
         _, tapped, _ = net.hidden(tokens, positions, None, None, depth=WORDS_LAYER + 1)
         return noted_losses(net, batch, tapped)
@@ -156,10 +168,7 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
     asked = None if batch.pointed is None else torch.from_numpy(batch.pointed)
     out, tapped, attention = net.hidden(tokens, torch.from_numpy(batch.positions), flat, at, asked)
     if attention and asked is not None:
-        sources = torch.from_numpy(batch.sources)
-        w = weights[asked[:, 0], asked[:, 1]].clamp_min(0.3)  # of the token that comes next; the least is a question's words'
-        missed = [-(a.masked_fill(~sources[which], -torch.inf).logsumexp(-1) * w[which]).sum() / w[which].sum() for which, a in attention]
-        losses["pointed"] = sum(missed) / len(missed)
+        losses["pointed"] = pointed_loss(batch, asked, attention)
     losses |= noted_losses(net, batch, tapped)
     if rows is not None:
         losses |= shown_losses(net, p, merged, tapped, at)

@@ -33,16 +33,16 @@ from muon import Muon
 from network import Network, Shape
 
 MIX = (
-    ("seeing", 8), ("seeing", 8), ("placing", 6), ("spotting", 8), ("calling", 6), ("asking", 70), ("saying", 6), ("repeating", 12),
-    ("looking", 32), ("reading", 125), ("reading", 125),
+    ("seeing", 8), ("seeing", 8), ("placing", 6), ("spotting", 8), ("calling", 5), ("choosing", 3), ("asking", 100), ("saying", 5), ("repeating", 12),
+    ("looking", 32), ("looking", 32), ("reading", 125), ("reading", 125),
 )  # fmt: skip
 """One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers; "spotting" is pictures
 whose text is asked for at once, "listing" those whose shapes are, "placing" where these are, "repeating" words to be said again, "asking" requests
-and tools alone, for what they are about, "looking" pictures alone, for what they show, "reading" the tower alone, on so many tokens
-of pages."""
+and tools alone, for what they are about, "choosing" many requests of the same tools, for which of them each is for, "looking" pictures alone,
+for what they show, "reading" the tower alone, on so many tokens of pages."""
 LATER = (
-    ("seeing", 8), ("seeing", 8), ("placing", 6), ("listing", 5), ("spotting", 9), ("calling", 7), ("calling", 7), ("asking", 70), ("saying", 9),
-    ("repeating", 12), ("recalling", 1), ("looking", 24), ("reading", 160),
+    ("seeing", 8), ("seeing", 8), ("placing", 6), ("listing", 5), ("spotting", 9), ("calling", 5), ("calling", 5), ("choosing", 3), ("asking", 100),
+    ("saying", 8), ("repeating", 10), ("recalling", 1), ("looking", 40), ("reading", 200),
 )  # fmt: skip
 LATER_FROM = 0.25
 """Of the steps: from there on LATER's batches, with more calls, which take longest to learn, lists, and boxes."""
@@ -50,10 +50,10 @@ HAS_HALF = any(torch.cpu.get_capabilities().get(name, False) for name in ("avx51
 """Whether the processor multiplies in bfloat16 itself: then products of matrices are computed so, five times as fast as
 torch's in 32 bits on the machine that this was measured on, a whole step in 0.38 of the time. Weights, their sums and the
 residual stream stay in 32 bits."""
-LOOKS, PAGES = 3, 200
+LOOKS, PAGES = 2, 200
 """Batches of pictures, and tokens of pages, a step of the tower alone."""
-FIRST = (("asking", 40), ("repeating", 12))
-"""And beside them what the text model learns cheaply before chats begin: what is asked for, and to say it again."""
+FIRST = (("asking", 50), ("repeating", 12), ("looking", 24))
+"""And beside them what the text model learns cheaply before chats begin: what is asked for, to say it again, what a picture shows."""
 MEAN_EVERY = 20
 """Steps between weights that the mean takes in."""
 GROUP = 8
@@ -296,7 +296,7 @@ def main() -> None:
     p.add_argument("--work", type=Path, required=True, help="tokenizer.json is there; checkpoint.pt is written there")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--looking", type=int, default=1000, help="steps of the tower alone")
-    p.add_argument("--steps", type=int, default=4600, help="steps in all")
+    p.add_argument("--steps", type=int, default=4500, help="steps in all")
     p.add_argument("--slowing", type=float, default=0.65, help="the share of the steps, at the end, over which the rate falls to nothing")
     p.add_argument("--averaging", type=float, default=0.25, help="the share of the steps, at the end, whose weights' mean is exported")
     p.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")

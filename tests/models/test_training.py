@@ -151,6 +151,44 @@ def test_a_request_and_a_tool_alone_are_asked_what_they_are_asked_in_a_chat(tmp_
     assert 20 < kinds.count(dict) < 80
 
 
+def test_a_choice_is_learned_without_the_answer(tmp_path: Path) -> None:
+    """Up to where an answer begins, all is as in the chat that has it; behind that, the next request follows."""
+    import random
+
+    import batches
+    import data
+    import tokens
+    from chats import Chat
+    from encoding import Encoder
+    from losses import aside_loss
+    from network import POINTED_LAYERS, Network, Shape
+
+    file = tmp_path / "tokenizer.json"
+    tokens.train(1, 200).save(str(file))
+    encoder = Encoder(file)
+    chat = data.choosing_chat(random.Random(4))
+    asked = [turn for turn in chat.turns if turn.role == "user"]
+    assert len(asked) == len(chat.turns) / 2 >= 12
+    made = encoder.chat(chat, has_answers=False)
+    assert not any(made.weights)
+    assert len(made.noted["chosen"]) == len(asked)
+    assert [said for said, _ in made.texts if said.startswith("user")] == [f"user\n{turn.text}" for turn in asked]
+    once = Chat(chat.turns[:2], chat.tools, chat.sorts, chat.system, chat.language)
+    whole, alone = encoder.chat(once), encoder.chat(once, has_answers=False)
+    begins, chosen = alone.noted["chosen"][0]
+    assert whole.noted["chosen"] == [(begins, chosen)]
+    assert whole.ids[: begins + 1] == alone.ids[: begins + 1] == made.ids[: begins + 1]
+    assert alone.noted.keys() <= whole.noted.keys()
+    net = Network(Shape())
+    (batch,) = batches.group(1, 0, "choosing", 2, encoder, 1)
+    assert not batch.is_answered
+    losses = aside_loss(net, batch)
+    assert {"chosen", "pointed", "sort", "whose"} <= losses.keys()
+    torch.stack(list(losses.values())).sum().backward()
+    learns = [block.qkv.weight.grad is not None and bool(block.qkv.weight.grad.any()) for block in net.blocks]
+    assert learns == [i <= POINTED_LAYERS[0] for i in range(len(net.blocks))]
+
+
 def test_an_aid_weighs_the_same_however_many_batches_are_asked_it(tmp_path: Path) -> None:
     """Each batch knows, of every aid that it is asked, how many batches with answers are asked that in its step."""
     import queue

@@ -71,7 +71,7 @@ class Batch:
     @property
     def is_answered(self) -> bool:
         """Not of requests, choices and pictures alone, of which only what they are about and show is asked."""
-        return self.kind not in ("asking", "choosing", "looking")
+        return self.kind not in ("asking", "choosing", "looking", "showing")
 
 
 def positions_of(n: int, pictures: list[tuple[int, int, int]]) -> np.ndarray:
@@ -197,7 +197,7 @@ def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: 
         size = max(3, min(size, 400 // (cells[0] * cells[1])))
         make_one = {"seeing": data.seeing_chat, "listing": data.listing_chat, "placing": data.placing_chat, "spotting": data.reading_chat}[kind]
         made = [_encoded(make_one(rng, cells), encoder) for _ in range(size * count)]
-    elif kind == "looking":
+    elif kind in ("looking", "showing"):
         cells = data.cells_for(rng, 0.05)
         scenes = [data.scene(rng, cells, False) for _ in range(max(3, min(size, 600 // (cells[0] * cells[1]))) * count)]
         size = len(scenes) // count

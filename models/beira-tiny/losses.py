@@ -139,7 +139,7 @@ def pointed_loss(batch: Batch, asked: Tensor, attention: list[tuple[Tensor, Tens
 
 def aside_loss(net: Network, batch: Batch) -> dict[str, Tensor]:
     """Of what nothing answers, requests, tools and pictures alone: what they are about and show, from the layers below which that
-    is asked; of choices, from one more."""
+    is asked; of choices, from one more. Of pictures that are "showing" the tower learns nothing, only what tells of them."""
     tokens, positions = torch.from_numpy(batch.tokens), torch.from_numpy(batch.positions)
     if batch.kind == "choosing":
         asked = torch.from_numpy(batch.pointed)
@@ -148,10 +148,12 @@ def aside_loss(net: Network, batch: Batch) -> dict[str, Tensor]:
     if batch.pictures is None:
         _, tapped, _ = net.hidden(tokens, positions, None, None, depth=WORDS_LAYER + 1)
         return noted_losses(net, batch, tapped)
-    rows, merged = net.vision(batches.normalised(batch.pictures.patches), batch.pictures.columns, batch.pictures.rows)
+    with torch.set_grad_enabled(batch.kind != "showing"):
+        rows, merged = net.vision(batches.normalised(batch.pictures.patches), batch.pictures.columns, batch.pictures.rows)
     at = torch.from_numpy(batch.at)
     _, tapped, _ = net.hidden(tokens, positions, rows.reshape(-1, net.s.hidden), at, depth=WORDS_LAYER + 1)
-    return tower_losses(net, batch.pictures, merged) | shown_losses(net, batch.pictures, merged, tapped, at)
+    of_tower = {} if batch.kind == "showing" else tower_losses(net, batch.pictures, merged)
+    return of_tower | shown_losses(net, batch.pictures, merged, tapped, at)
 
 
 def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:

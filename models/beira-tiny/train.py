@@ -50,10 +50,11 @@ HAS_HALF = any(torch.cpu.get_capabilities().get(name, False) for name in ("avx51
 """Whether the processor multiplies in bfloat16 itself: then products of matrices are computed so, five times as fast as
 torch's in 32 bits on the machine that this was measured on, a whole step in 0.38 of the time. Weights, their sums and the
 residual stream stay in 32 bits."""
-LOOKS, PAGES = 2, 200
+LOOKS, PAGES = 3, 200
 """Batches of pictures, and tokens of pages, a step of the tower alone."""
-FIRST = (("asking", 50), ("repeating", 12), ("looking", 24))
-"""And beside them what the text model learns cheaply before chats begin: what is asked for, to say it again, what a picture shows."""
+FIRST = (("asking", 50), ("repeating", 12), ("showing", 20))
+"""And beside them what the text model learns cheaply before chats begin: what is asked for, to say it again, what a picture shows, by what
+the tower makes of it so far."""
 MEAN_EVERY = 20
 """Steps between weights that the mean takes in."""
 GROUP = 8

@@ -189,6 +189,27 @@ def test_a_choice_is_learned_without_the_answer(tmp_path: Path) -> None:
     assert learns == [i <= POINTED_LAYERS[0] for i in range(len(net.blocks))]
 
 
+@pytest.mark.parametrize(("kind", "is_taught"), [("looking", True), ("showing", False)])
+def test_the_tower_is_left_alone_by_what_only_tells_of_it(kind: str, is_taught: bool, tmp_path: Path) -> None:
+    import batches
+    import tokens
+    from encoding import Encoder
+    from losses import aside_loss
+    from network import Network, Shape
+
+    file = tmp_path / "tokenizer.json"
+    tokens.train(1, 200).save(str(file))
+    net = Network(Shape())
+    (batch,) = batches.group(1, 0, kind, 4, Encoder(file), 1)
+    assert not batch.is_answered
+    losses = aside_loss(net, batch)
+    assert ("seen" in losses) == is_taught
+    assert {"told", "own", "placed"} <= losses.keys()
+    torch.stack(list(losses.values())).sum().backward()
+    assert any(p.grad is not None for p in net.vision.parameters()) == is_taught
+    assert net.blocks[0].qkv.weight.grad is not None
+
+
 def test_an_aid_weighs_the_same_however_many_batches_are_asked_it(tmp_path: Path) -> None:
     """Each batch knows, of every aid that it is asked, how many batches with answers are asked that in its step."""
     import queue

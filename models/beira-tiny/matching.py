@@ -20,6 +20,7 @@ from meanings import EMPTY, ROW_OF, WORD, meanings
 from pointing import traced
 
 MEANINGS = meanings()
+_DECODER, _TYPE = json.JSONDecoder(), re.compile(r'"type": "(\w+)"')
 CALLED, NOT_CALLED = 5.0, 2.0
 """How much an answer's first token counts. A request in words that training never had looks like one that no tool is for:
 with equal weights a quarter to a third of those that a tool is for was refused, and hardly one of the others called."""
@@ -163,15 +164,16 @@ def _note_arguments(made: Encoded, call: Mapping[str, Any], spans: Sequence[tupl
     start = told.index(_named(call["name"]))
     line = start, told.index("\n", start)
     end = places(pieces, line)[-1:]
-    keys = [_quoted(told, key, told.find('"properties"', start)) for key in call["arguments"]]
+    keys = [_property(told, key, told.find('"properties"', start)) for key in call["arguments"]]
     for i, (key, value) in enumerate(spans):
         slot = min(i, MOST_SLOTS - 1)
         whole = key[0], value[1]
         made.note("argument", made.before(whole), slot)
         made.note("nth call", made.before(whole), min(n, MOST_CALLS - 1))
-        type_ = told.find('"type": "', keys[i][1], line[1]) + len('"type": "')
-        if type_ >= len('"type": "'):
-            made.point((key[1], value[0]), BESIDE, places(pieces, (type_, told.index('"', type_))))
+        opened = told.index("{", keys[i][1])
+        _, closed = _DECODER.raw_decode(told, opened)
+        if type_ := _TYPE.search(told, opened, closed):  # some say by their choices alone what they take
+            made.point((key[1], value[0]), BESIDE, places(pieces, type_.span(1)))
         closing = value[1], spans[i + 1][0][0] if i < last else len(text)
         made.note("following", made.before(closing)[:1], min(i + 1, MOST_SLOTS - 1) if i < last else MOST_SLOTS)
         made.point(closing, BESIDE, places(pieces, keys[i + 1]) if i < last else end)
@@ -200,7 +202,7 @@ def point_call(made: Encoded, n: int = 0) -> None:
     for key, value in call["arguments"].items():
         span = _quoted(text, key, at)
         spans.append(span)
-        traced(made, span, tools, _quoted(tools[0], key, properties)[0])
+        traced(made, span, tools, _property(tools[0], key, properties)[0])
         at = text.find(_written(value), span[1])
         found = _found(value, asked[0])
         if at >= 0 and len(found) == 1:
@@ -208,7 +210,7 @@ def point_call(made: Encoded, n: int = 0) -> None:
             traced(made, value_span, asked, found[0][0])
             _point_beyond(made, value_span, asked, found[0][0])
         elif not found and isinstance(chosen := value[0] if isinstance(value, list) else value, str):  # the first of its choices
-            choice = _quoted(tools[0], chosen, tools[0].find(f'"{key}"', properties))
+            choice = _quoted(tools[0], chosen, _property(tools[0], key, properties)[1])
             traced(made, _quoted(text, chosen, span[1]), tools, choice[0])
         at = max(at, span[1])
         if (written := text.find(_written(value), span[1])) >= 0:
@@ -238,3 +240,9 @@ def _point_beyond(made: Encoded, span: Span, source: Said, at: int) -> None:
 def _quoted(text: str, word: str, start: int) -> Span:
     at = text.find(f'"{word}"', max(0, start)) + 1
     return at, at + len(word)
+
+
+def _property(tools: str, key: str, start: int) -> Span:
+    """Where the first property of this name behind `start` is defined: a key may be called `type`, as every schema's own is."""
+    at = tools.find(f'"{key}": {{', max(0, start)) + 1
+    return at, at + len(key)

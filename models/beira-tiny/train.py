@@ -1,4 +1,4 @@
-"""Trains the embedded model: first the tower alone against what was drawn, then everything together.
+"""Trains the embedded model: first the tower against what was drawn, beside it the text model's first lessons, then everything together.
 
   python models/beira-tiny/train.py --work models/beira-tiny/work
 
@@ -296,7 +296,7 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--work", type=Path, required=True, help="tokenizer.json is there; checkpoint.pt is written there")
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--looking", type=int, default=1000, help="steps of the tower alone")
+    p.add_argument("--looking", type=int, default=1000, help="steps before chats begin: the tower alone, and beside it the text model's first lessons")
     p.add_argument("--steps", type=int, default=4500, help="steps in all")
     p.add_argument("--slowing", type=float, default=0.65, help="the share of the steps, at the end, over which the rate falls to nothing")
     p.add_argument("--averaging", type=float, default=0.25, help="the share of the steps, at the end, whose weights' mean is exported")

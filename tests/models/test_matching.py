@@ -218,6 +218,27 @@ def test_where_a_value_begins_its_type_is_looked_at_and_where_it_ends_the_next_k
     assert looked == {"string": set('": '), "destination": set('", '), "}": set('"}\n')}
 
 
+def test_a_property_is_found_by_its_name_and_its_type_is_its_own() -> None:
+    """Not where another one's schema has the same word, nor the next one's type."""
+    tools = (
+        '{"name": "paint", "description": "Paint", "parameters": {"type": "object", "properties": '
+        '{"unit": {"enum": ["cm"]}, "size": {"type": "integer"}, "type": {"type": "string"}}}}\n'
+    )
+    made = Encoded()
+    text = '\n{"name": "paint", "arguments": {"unit": "cm", "size": 7, "type": "oil"}}\n'
+    for said in (tools, "user\nPaint 7 with oil.", text):
+        made.add(said, [(ord(c), (k, k + 1)) for k, c in enumerate(said)], 1.0)
+    point_call(made)
+    told, began = "".join(map(chr, made.ids)), len(made.ids) - len(text)
+    starts = {key: began + text.index(f'"{key}": ') + len(key) + 2 for key in ("unit", "size", "type")}
+    looked = {place: source for place, head, source in made.pointed if head == BESIDE}
+    assert starts["unit"] not in looked
+    assert "".join(told[s] for s in looked[starts["size"]]) == "integer"
+    assert "".join(told[s] for s in looked[starts["type"]]) == "string"
+    copied = {place: source for place, head, source in made.pointed if head == COPYING}
+    assert copied[began + text.index('type": "oil') - 1][0] == tools.index('"type": {') + 1
+
+
 def test_a_call_looks_at_the_words_that_only_its_tool_has() -> None:
     told = (("find_car", "Find a car"), ("find_boat", "Find a boat"))
     functions = [{"name": name, "description": about, "parameters": {}} for name, about in told]

@@ -69,12 +69,13 @@ def define(rng: random.Random, skill: Skill, held_out: bool) -> Made:
     elif not held_out and odd < 0.4:  # only its description says what it does
         name, is_told = saying.word(rng, False) + rng.choice(("", "_" + saying.word(rng, False))), True
     while True:
-        keys = tuple(rng.choice(p.names) if rng.random() < (0.9 if held_out else 0.7) else saying.word(rng, False) for p in skill.parameters)
+        keys = tuple(rng.choice(p.names) if rng.random() < (0.9 if held_out else 0.85) else saying.word(rng, False) for p in skill.parameters)
         if len(set(keys)) == len(keys):
             break
     properties = {}
     for key, p in zip(keys, skill.parameters, strict=True):
-        properties[key] = {"type": p.type} | ({"description": p.about} if rng.random() < 0.5 else {})
+        is_explained = rng.random() < 0.5 or (not held_out and key not in p.names)  # or which argument it is could not be told
+        properties[key] = {"type": p.type} | ({"description": p.about} if is_explained else {})
     parameters: dict[str, Any] = {"type": "object", "properties": properties}
     if not held_out and rng.random() < 0.1:
         parameters["additionalProperties"] = False

@@ -279,6 +279,19 @@ def test_a_sort_is_asked_of_a_request_that_tells_it() -> None:
     assert is_told(sorts_of(SKILLS[0])[0], "1234")
 
 
+def test_a_key_that_says_nothing_is_described_in_training() -> None:
+    rng = random.Random(1)
+    n_odd = 0
+    for skill in SKILLS * 20:
+        made = calling.define(rng, skill, False)
+        properties = made.definition["function"]["parameters"]["properties"]
+        for key, parameter in zip(made.keys, skill.parameters, strict=True):
+            if key not in parameter.names:
+                n_odd += 1
+                assert "description" in properties[key], properties
+    assert n_odd > 50
+
+
 def test_a_made_up_tool_of_a_known_ones_name_is_asked_for_in_its_own_words() -> None:
     rng = random.Random(1)
     flight = replace(made_up(rng), names=SKILLS[7].names[:1])

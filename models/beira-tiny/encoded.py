@@ -14,6 +14,11 @@ The last two are of the layer before: at a question's words, or what means the s
 name of the shape that is spoken of; at the name of the one that it is compared with."""
 MOST_TOOLS, MOST_SLOTS, MOST_CALLS, MOST_SHAPES, MOST_LETTERS = 4, 3, 2, 4, 7
 """Definitions, arguments of one, an answer's calls, a picture's shapes and letters that the aids tell apart."""
+MOST_PIECE = 6
+"""Letters of one of the tokenizer's pieces that they do."""
+WRITTEN = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZáâãàçéêíóôõúÁÂÃÀÇÉÊÍÓÔÕÚ"
+OTHER_LETTER, NO_LETTER = len(WRITTEN), len(WRITTEN) + 1
+"""And which: those, any other, none."""
 TASKS = (
     "describe", "colour", "kind", "count", "relation", "yes/no", "ground", "read", "json", "no text", "two images", "repeat", "spell", "sum", "capital",
     "greeting", "needle", "unknown",

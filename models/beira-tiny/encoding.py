@@ -17,7 +17,7 @@ from made import is_told
 from matching import note_more, note_request, note_slots, note_tools, note_words, point_call, point_choice
 from naming import note_names, note_numbers, point_verdict, stated
 from network import DECADES
-from pointing import note_pictures, point_images, point_list, point_shapes, point_told, point_words
+from pointing import note_letters, note_pictures, point_images, point_list, point_shapes, point_told, point_words
 from runtime.engine.request import Image, Markup, Text
 from scenes import padded_cells
 from tokens import markup_ids
@@ -110,6 +110,7 @@ class Encoder:
             asked = [len(made.ids) - 1]
         note_words(made, made.texts[0])
         note_slots(made, made.texts[0], calls)
+        note_letters(made, made.texts[0])
         for sort in sorts:
             if is_told(sort, text):
                 made.note("sort", asked, sort)
@@ -154,6 +155,8 @@ class Encoder:
             point_verdict(made, chat.language)
         if task in ("repeat", "spell", "needle", "no call"):
             point_words(made)
+        if task in ("repeat", "spell") and not chat.tools:
+            note_letters(made, made.question)
         if task == "needle" and not chat.tools:
             note_words(made, made.question)
         if task.endswith(("colour", "kind")):

@@ -8,17 +8,32 @@ from torch import Tensor
 
 import batches
 from batches import Batch, Pictures
+from encoded import MOST_PIECE
 from network import ASKED_LAYERS, COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, OWN_LAYERS, PAIRS, POINTED_LAYERS, TOLD_LAYER, WORDS_LAYER, Network, waves
 from scenes import CELL
 
 SHARES = {
-    "seen": 0.15, "edged": 0.3, "own": 0.25, "told": 0.05, "placed": 0.15, "waved": 0.5, "pointed": 1.0, "measured": 0.15, "boxed": 0.15, "side": 0.1,
-    "sort": 0.15, "meaning": 0.3, "tool": 0.1, "called": 0.4, "whose": 0.4, "slot": 0.2, "ranked": 0.15, "lettered": 0.15, "turn": 0.1, "reading": 0.15,
-    "ordered": 0.3, "spelled": 0.5, "about": 1.0, "beside": 0.5, "other": 0.5, "picture": 0.15, "image": 0.3, "nth": 0.3, "nth of all": 0.15, "named": 0.5,
+    "seen": 0.15, "edged": 0.3, "own": 0.08, "told": 0.05, "placed": 0.08, "waved": 0.25, "pointed": 1.0, "measured": 0.15, "boxed": 0.15, "side": 0.1,
+    "sort": 0.15, "meaning": 0.3, "tool": 0.1, "called": 0.4, "whose": 0.4, "slot": 0.5, "ranked": 0.1, "lettered": 0.15, "turn": 0.1, "reading": 0.15,
+    "ordered": 0.3, "spelled": 0.3, "about": 1.0, "beside": 0.5, "other": 0.3, "picture": 0.15, "image": 0.3, "nth": 0.3, "nth of all": 0.15, "named": 0.5,
     "edge": 0.1, "asked kind": 0.5, "asked colour": 0.5, "task": 0.3, "chosen": 1.0, "part": 0.3, "nth call": 0.2, "argument": 0.3, "following": 0.5,
-    "more": 0.2,
+    "more": 0.2, "within": 0.3, **{f"letter {i}": 0.2 for i in range(MOST_PIECE)},
 }  # fmt: skip
-"""Of the aids' losses beside the answers', each the mean over a step's batches that are asked it."""
+"""Of the aids' losses beside the answers', each the mean over the tokens of a step that are asked it, if those are many (`share_of`)."""
+FEW = 300
+PICTURES_AIDS = ("seen", "ordered", "told", "placed", "ranked", "lettered", "spelled", "own", "waved", "edged")
+"""What every picture's tokens are asked."""
+
+
+ASIDE = {"asking": 4.0, "choosing": 0.5, "looking": 0.7, "showing": 1.2}
+"""How much more that counts in batches without answers. By these and the shares no kind of batch, nor what it is asked, moves the weights
+alone: the gradients of the text model's first four blocks by kind and aid are of one size, about, but for the first steps."""
+
+
+def share_of(kind: str, name: str, n: int, n_asked: int) -> float:
+    """Of an aid's mean over the `n` tokens of a batch, `n_asked` in the whole step. As if FEW more were asked that are known: a mean over
+    few tokens is mostly chance, and chance moves the weights as far as what is to be learned does."""
+    return ASIDE.get(kind, 1.0) * SHARES[name] * n / (n_asked + FEW)
 SEEN_WEIGHTS = torch.tensor([1.0] * (PAIRS + KIND_CLASSES + COLOUR_CLASSES) + [3.0] * LETTER_CLASSES)
 """Letters are few among a picture's tokens."""
 
@@ -192,13 +207,15 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
     return losses
 
 
-def aids_of(batch: Batch) -> set[str]:
-    """Those of SHARES that loss_of finds in a batch."""
-    found = {name for name, noted in batch.noted.items() if len(noted)}
-    if batch.pointed is not None and len(batch.pointed):
-        found.add("pointed")
-    if batch.pictures is not None:
-        found |= {"seen", "ordered", "told", "placed", "ranked", "lettered", "spelled", "own", "waved", "edged"}
-        if batch.boxed is not None and len(batch.boxed):
-            found.add("boxed")
-    return found
+def asked_of(batch: Batch) -> dict[str, int]:
+    """Those of SHARES that a batch is asked, and at how many tokens."""
+    found = {name: len(noted) for name, noted in batch.noted.items()}
+    if batch.pointed is not None:
+        found["pointed"] = len(batch.pointed)
+    if batch.at is not None:
+        found |= dict.fromkeys(PICTURES_AIDS, len(batch.at))
+        if batch.kind == "showing":
+            del found["seen"], found["ordered"]
+        if batch.boxed is not None:
+            found["boxed"] = len(batch.boxed)
+    return {name: n for name, n in found.items() if n}

@@ -103,17 +103,15 @@ def note_request(made: Encoded, chat: Chat, asked: Turn, turn: Turn) -> None:
 
 
 def note_slots(made: Encoded, said: Said, calls: Sequence[Call]) -> None:
-    """Which of a question's tokens are which argument of the calls that answer it, and of two calls, of which; of one whose values it
-    has more than once, nothing."""
+    """Which of a question's tokens are which argument of the calls that answer it, those counted that it tells, and of two calls, of
+    which; of one whose values it has more than once, nothing."""
     text, pieces = said
     slots, whose_call = {p: 0 for p, _ in pieces}, {}
     for n, call in enumerate(calls):
-        for i, value in enumerate(call.arguments.values()):
-            found = _found(value, text)
+        told = [found for value in call.arguments.values() if (found := _found(value, text))]
+        for i, found in enumerate(told):
             if len(found) > 1:
                 return
-            if not found:  # nobody told it
-                continue
             for k, place in enumerate(places(pieces, found[0])):
                 slots[place] = 1 + 2 * min(i, MOST_SLOTS - 1) + (k > 0)
                 whose_call[place] = min(n, MOST_CALLS - 1)
@@ -157,18 +155,19 @@ def note_more(made: Encoded, is_more: bool) -> None:
 
 
 def _note_arguments(made: Encoded, call: Mapping[str, Any], spans: Sequence[tuple[Span, Span]], n: int) -> None:
-    """Which argument of the call that was added last, and of which call, each token is, by its `spans` of keys and values; where a value
-    ends, which one follows, if any; of the definition, the next one's key, or its end, and where it begins, its type."""
+    """Which argument of the call that was added last, of those that the question tells, or none of them, and of which call, each token is,
+    by its `spans` of keys and values; where a value ends, which one follows, if any; of the definition, the next one's key, or its end, and where it begins, its type."""
     text, last = made.texts[-1][0], len(spans) - 1
     told, pieces = made.texts[0]
     start = told.index(_named(call["name"]))
     line = start, told.index("\n", start)
     end = places(pieces, line)[-1:]
     keys = [_property(told, key, told.find('"properties"', start)) for key in call["arguments"]]
+    is_told, n_told = [bool(_found(value, made.question[0])) for value in call["arguments"].values()], 0
     for i, (key, value) in enumerate(spans):
-        slot = min(i, MOST_SLOTS - 1)
         whole = key[0], value[1]
-        made.note("argument", made.before(whole), slot)
+        made.note("argument", made.before(whole), min(n_told, MOST_SLOTS - 1) if is_told[i] else MOST_SLOTS)
+        n_told += is_told[i]
         made.note("nth call", made.before(whole), min(n, MOST_CALLS - 1))
         opened = told.index("{", keys[i][1])
         _, closed = _DECODER.raw_decode(told, opened)

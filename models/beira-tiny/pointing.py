@@ -12,7 +12,24 @@ import math
 import re
 
 from chats import Chat
-from encoded import BESIDE, COPYING, LOOKING, MEASURING, MOST_LETTERS, NAMING, RECOGNISING, Encoded, Picture, Said, Span, places
+from encoded import (
+    BESIDE,
+    COPYING,
+    LOOKING,
+    MEASURING,
+    MOST_LETTERS,
+    MOST_PIECE,
+    NAMING,
+    NO_LETTER,
+    OTHER_LETTER,
+    RECOGNISING,
+    WRITTEN,
+    Encoded,
+    Picture,
+    Said,
+    Span,
+    places,
+)
 from lexicon import COLOURS_PT, KINDS_PT, ORDINALS, kind_name, shape_name, the_shape
 from naming import mentioned, note_about, pair_of, stated
 from scenes import CELL, Box, Shape
@@ -151,14 +168,33 @@ def _about(text: str, language: str) -> dict[int, Span]:
     return {ORDINALS[language].index(m.group()): span for m, span in zip(found, bounds, strict=True)}
 
 
+def note_letters(made: Encoded, said: Said) -> None:
+    """Which letters each piece of a text's words has, one by one, and that no more do: a piece is a number, which does not say."""
+    text, pieces = said
+    for place, (a, b) in pieces:
+        letters = text[a:b].strip()
+        if letters.isalnum():
+            for i in range(min(len(letters) + 1, MOST_PIECE)):
+                made.note(f"letter {i}", [place], _letter(letters[i]) if i < len(letters) else NO_LETTER)
+
+
+def _letter(letter: str) -> int:
+    return WRITTEN.index(letter) if letter in WRITTEN else OTHER_LETTER
+
+
 def point_words(made: Encoded) -> None:
-    """Where the last answer's words stand in the question, if it repeats, spells or recalls them."""
+    """Where the last answer's words stand in the question, if it repeats, spells or recalls them; of letters, the how manieth of their
+    piece they are."""
     text = made.texts[-1][0]
     asked = made.question
     if re.fullmatch(r"\w(-\w)+", text):
         at = asked[0].rfind(text.replace("-", ""))
         for i in range(len(text) // 2 + 1 if at >= 0 else 0):
             traced(made, (2 * i, 2 * i + 1), asked, at + i)
+            for _, (a, b) in asked[1]:
+                if a <= at + i < b:
+                    begins = a + len(asked[0][a:b]) - len(asked[0][a:b].lstrip())
+                    made.note("within", made.before((2 * i, 2 * i + 1)), min(at + i - begins, MOST_PIECE - 1))
     elif (at := asked[0].rfind(text)) >= 0:
         traced(made, (0, len(text)), asked, at)
 

@@ -28,7 +28,7 @@ from torch.optim.swa_utils import AveragedModel
 import batches
 from batches import Batch, Pictures
 from encoding import Encoder
-from losses import SHARES, aids_of, aside_loss, look_loss, loss_of
+from losses import SHARES, aside_loss, asked_of, look_loss, loss_of, share_of
 from muon import Muon
 from network import Network, Shape
 
@@ -52,7 +52,7 @@ torch's in 32 bits on the machine that this was measured on, a whole step in 0.3
 residual stream stay in 32 bits."""
 LOOKS, PAGES = 3, 200
 """Batches of pictures, and tokens of pages, a step of the tower alone."""
-FIRST = (("asking", 50), ("repeating", 12), ("showing", 20))
+FIRST = (("asking", 100), ("repeating", 12), ("showing", 20))
 """And beside them what the text model learns cheaply before chats begin: what is asked for, to say it again, what a picture shows, by what
 the tower makes of it so far."""
 MEAN_EVERY = 20
@@ -87,11 +87,16 @@ class Work:
     n_alike: int
     """Batches of this one's kind."""
     n_asked: Mapping[str, int]
-    """Batches with answers, by the aids that they are asked."""
+    """Tokens that each aid is asked at, in this batch and the others with answers, or of this one's kind if it has none."""
 
 
 def kind_of(batch: Pictures | Batch) -> str:
     return batch.kind if isinstance(batch, Batch) else "reading"
+
+
+def counted_with(batch: Batch) -> str:
+    """The batches whose tokens share what an aid counts: all with answers, or those of one kind."""
+    return "answers" if batch.is_answered else batch.kind
 
 
 def produce(seed: int, first: int, looking: int, steps: int, tokenizer: Path, queue: Any, size: int) -> None:
@@ -112,9 +117,12 @@ def put_parts(seed: int, first: int, looking: int, steps: int, tokenizer: Path, 
     def put(parts: list[Any]) -> None:
         total = sum(float(b.weights[:, 1:].sum()) for b in parts if isinstance(b, Batch))
         kinds = Counter(kind_of(b) for b in parts)
-        n_asked = Counter(name for b in parts if isinstance(b, Batch) and b.is_answered for name in aids_of(b))
+        n_asked: dict[str, Counter[str]] = defaultdict(Counter)
+        for b in parts:
+            if isinstance(b, Batch):
+                n_asked[counted_with(b)].update(asked_of(b))
         for b in sorted(parts, key=lambda b: b.tokens.size if isinstance(b, Batch) else 0, reverse=True):  # what takes longest is not to be waited for
-            queue.put(Work(b, total, kinds[kind_of(b)], n_asked))
+            queue.put(Work(b, total, kinds[kind_of(b)], n_asked[counted_with(b)] if isinstance(b, Batch) else {}))
         for _ in range(size):
             queue.put(None)
 
@@ -250,10 +258,9 @@ class Learner:
                 continue
             loss = losses["answer"] / work.total if is_answered else torch.zeros(())
             prefix = "" if is_answered else batch.kind + " "
-            for name, share in SHARES.items():
-                if name in losses:
-                    loss = loss + share * losses[name] / (work.n_asked[name] if is_answered else work.n_alike)
-                    told[prefix + name].append(losses[name].item())
+            for name, n in asked_of(batch).items():
+                loss = loss + share_of(batch.kind, name, n, work.n_asked[name]) * losses[name]
+                told[prefix + name].append(losses[name].item())
             loss.backward()
             if not is_answered:
                 continue
@@ -297,9 +304,9 @@ def main() -> None:
     p.add_argument("--work", type=Path, required=True, help="tokenizer.json is there; checkpoint.pt is written there")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--looking", type=int, default=1000, help="steps before chats begin: the tower alone, and beside it the text model's first lessons")
-    p.add_argument("--steps", type=int, default=4500, help="steps in all")
+    p.add_argument("--steps", type=int, default=4600, help="steps in all")
     p.add_argument("--slowing", type=float, default=0.65, help="the share of the steps, at the end, over which the rate falls to nothing")
-    p.add_argument("--averaging", type=float, default=0.25, help="the share of the steps, at the end, whose weights' mean is exported")
+    p.add_argument("--averaging", type=float, default=0.1, help="the share of the steps, at the end, whose weights' mean is exported")
     p.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")
     p.add_argument("--learners", type=int, default=2, help="processes of one thread each")
     a = p.parse_args()

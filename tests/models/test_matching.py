@@ -207,6 +207,24 @@ def test_of_a_call_every_token_knows_of_which_argument_it_is_and_its_end_what_fo
     assert ends == [("Rome", 1), ("Oslo", MOST_SLOTS), ("Lima", 1), ("Bern", MOST_SLOTS)]
 
 
+def test_arguments_that_nobody_told_are_not_counted() -> None:
+    """Or a value's number would be another's where a tool takes a unit before it."""
+    properties = {"unit": {"enum": ["cm"]}, "size": {"type": "integer"}, "paint": {"type": "string"}}
+    function = {"name": "paint", "description": "Paint", "parameters": {"type": "object", "properties": properties}}
+    chat = Chat(tools=[{"type": "function", "function": function}], sorts=[()])
+    chat.ask("Paint 7 with oil.")
+    chat.call([Call("paint", {"unit": "cm", "size": 7, "paint": "oil"})], "call")
+    made = asked_of(chat)
+    text = '\n{"name": "paint", "arguments": {"unit": "cm", "size": 7, "paint": "oil"}}\n'
+    made.add(text, [(ord(c), (k, k + 1)) for k, c in enumerate(text)], 1.0)
+    point_call(made)
+    told = "".join(map(chr, made.ids))
+    assert [(told[p], slot) for p, slot in made.noted["slot"] if slot] == [("7", 1), ("o", 3), ("i", 4), ("l", 4)]
+    arguments = made.noted["argument"]
+    said = {n: "".join(told[p + 1] for p, which in arguments if which == n) for n in (0, 1, MOST_SLOTS)}
+    assert said == {0: 'size": 7', 1: 'paint": "oil', MOST_SLOTS: 'unit": "cm'}
+
+
 def test_where_a_value_begins_its_type_is_looked_at_and_where_it_ends_the_next_key() -> None:
     made, told = called_twice()
     asked_from = told.index("user\n")

@@ -14,10 +14,24 @@ if not (RECIPE / "pointing.py").is_file():
     pytest.skip("the recipe is not in this copy of the project", allow_module_level=True)
 
 from chats import Chat
-from encoded import BESIDE, COPYING, LOOKING, MATCHING, MEASURING, NAMING, RECOGNISING, TASKS, Encoded, task_of
+from encoded import (
+    BESIDE,
+    COPYING,
+    LOOKING,
+    MATCHING,
+    MEASURING,
+    MOST_PIECE,
+    NAMING,
+    NO_LETTER,
+    RECOGNISING,
+    TASKS,
+    WRITTEN,
+    Encoded,
+    task_of,
+)
 from lexicon import COLOURS, KINDS
 from naming import note_names, note_numbers, point_verdict
-from pointing import cells_of, note_pictures, point_images, point_list, point_shapes, point_words
+from pointing import cells_of, note_letters, note_pictures, point_images, point_list, point_shapes, point_words
 from scenes import Scene, Shape
 
 RED = Shape("circle", "red", (0, 0, 27, 27))
@@ -394,3 +408,18 @@ def test_letters_point_to_where_they_are_drawn() -> None:
 def test_an_answer_is_of_a_kind_and_has_a_verdict_or_none(task: str, text: str, kind: str, is_judged: bool) -> None:
     assert task_of(task, text) == 2 * TASKS.index(kind) + is_judged
     assert task_of("call", "") is None
+
+
+def test_a_piece_knows_its_letters_and_a_spelled_one_the_how_manieth_it_is() -> None:
+    made = Encoded()
+    made.add("user\nSpell café1", [(9, (0, 5)), (9, (5, 10)), (9, (10, 13)), (9, (13, 15)), (9, (15, 16))], 0.0)
+    note_letters(made, made.texts[0])
+    noted = [one for i in range(MOST_PIECE) for one in made.noted[f"letter {i}"]]
+    written = [[kind for place, kind in noted if place == i] for i in range(5)]
+    letters = ["".join(WRITTEN[k] for k in kinds if k < len(WRITTEN)) for kinds in written]
+    assert letters == ["user", "Spell", "ca", "fé", "1"]
+    assert [NO_LETTER in kinds for kinds in written] == [True] * 5
+    text = "c-a-f-é-1"
+    made.add(text, [(9, (k, k + 1)) for k in range(len(text))], 1.0)
+    point_words(made)
+    assert made.noted["within"] == [(4, 0), (6, 1), (8, 0), (10, 1), (12, 0)]

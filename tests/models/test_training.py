@@ -116,6 +116,7 @@ def test_a_request_and_a_tool_alone_are_asked_what_they_are_asked_in_a_chat(tmp_
     import data
     import tokens
     from chats import Chat
+    from encoded import MOST_PIECE
     from encoding import Encoder
     from losses import aside_loss
     from made import sorts_of
@@ -143,7 +144,7 @@ def test_a_request_and_a_tool_alone_are_asked_what_they_are_asked_in_a_chat(tmp_
     (batch,) = batches.group(1, 0, "asking", 30, encoder, 1)
     assert not batch.is_answered
     losses = aside_loss(net, batch)
-    assert losses.keys() == {"sort", "meaning", "slot"}
+    assert losses.keys() == {"sort", "meaning", "slot"} | {f"letter {i}" for i in range(MOST_PIECE)}
     sum(losses.values()).backward()
     learns = [block.qkv.weight.grad is not None and bool(block.qkv.weight.grad.any()) for block in net.blocks]
     assert learns == [i <= WORDS_LAYER for i in range(len(net.blocks))]
@@ -210,15 +211,16 @@ def test_the_tower_is_left_alone_by_what_only_tells_of_it(kind: str, is_taught: 
     assert net.blocks[0].qkv.weight.grad is not None
 
 
-def test_an_aid_weighs_the_same_however_many_batches_are_asked_it(tmp_path: Path) -> None:
-    """Each batch knows, of every aid that it is asked, how many batches with answers are asked that in its step."""
+def test_an_aid_weighs_the_same_however_its_tokens_are_divided(tmp_path: Path) -> None:
+    """Each batch knows, of every aid that it is asked, at how many tokens that is asked of its step's batches with
+    answers, or of those of its kind."""
     import queue
     from collections import Counter
 
     import batches
     import tokens
     import train
-    from losses import SHARES, aids_of, loss_of
+    from losses import SHARES, aside_loss, asked_of, loss_of
     from network import Network, Shape
 
     file = tmp_path / "tokenizer.json"
@@ -233,15 +235,30 @@ def test_an_aid_weighs_the_same_however_many_batches_are_asked_it(tmp_path: Path
     then: list[Any] = []
     while (work := put.get_nowait()) is not None:
         then.append(work)
-    net, asked = Network(Shape()), Counter[str]()
-    for work in then:
-        if isinstance(work.batch, batches.Batch) and work.batch.is_answered:
+    net, with_answers, alone = Network(Shape()), Counter[str](), dict[str, Counter[str]]()
+    for work in (*first, *then):
+        if isinstance(work.batch, batches.Batch):
             with torch.no_grad():
-                found = loss_of(net, work.batch).keys() & SHARES.keys()
-            assert aids_of(work.batch) == found
-            asked.update(found)
-    assert {"chosen", "argument", "following", "about", "task", "seen"} <= asked.keys()
-    assert all(work.n_asked == asked for work in then)
+                found = (loss_of if work.batch.is_answered else aside_loss)(net, work.batch).keys() & SHARES.keys()
+            assert asked_of(work.batch).keys() == found, work.batch.kind
+    for work in then:
+        if isinstance(work.batch, batches.Batch):
+            counted = with_answers if work.batch.is_answered else alone.setdefault(work.batch.kind, Counter())
+            counted.update(asked_of(work.batch))
+    assert {"chosen", "argument", "following", "about", "task", "seen"} <= with_answers.keys()
+    for work in then:
+        if isinstance(work.batch, batches.Batch):
+            assert work.n_asked == (with_answers if work.batch.is_answered else alone[work.batch.kind])
+
+
+def test_a_mean_over_few_tokens_counts_for_little() -> None:
+    from losses import ASIDE, FEW, SHARES, share_of
+
+    assert share_of("calling", "chosen", 10**9, 10**9) == pytest.approx(SHARES["chosen"], rel=1e-3)
+    assert share_of("calling", "chosen", FEW, FEW) == SHARES["chosen"] / 2
+    parts = share_of("calling", "chosen", 30, 70) + share_of("calling", "chosen", 40, 70)
+    assert parts == pytest.approx(share_of("calling", "chosen", 70, 70))
+    assert share_of("asking", "slot", 50, 50) == pytest.approx(ASIDE["asking"] * share_of("calling", "slot", 50, 50))
 
 
 def test_a_pointed_head_is_one_of_its_layer() -> None:

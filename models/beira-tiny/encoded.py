@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -80,8 +81,10 @@ class Encoded:
 
 
 def places(pieces: list[tuple[int, Span]], span: Span) -> list[int]:
-    """Of the tokens that have characters in `span`."""
-    return [place for place, (a, b) in pieces if a < span[1] and b > span[0]]
+    """Of the tokens that have characters in `span`; `pieces` in their order."""
+    first = bisect.bisect_right(pieces, span[0], key=lambda piece: piece[1][1])
+    end = bisect.bisect_left(pieces, span[1], first, key=lambda piece: piece[1][0])
+    return [place for place, _ in pieces[first:end]]
 
 
 def task_of(task: str, text: str) -> int | None:

@@ -41,11 +41,11 @@ whose text is asked for at once, "listing" those whose shapes are, "placing" whe
 and tools alone, for what they are about, "choosing" many requests of the same tools, for which of them each is for, "looking" pictures alone,
 for what they show, "reading" the tower alone, on so many tokens of pages."""
 LATER = (
-    ("seeing", 8), ("seeing", 8), ("placing", 6), ("listing", 5), ("spotting", 9), ("calling", 5), ("calling", 5), ("choosing", 3), ("asking", 100),
+    ("seeing", 8), ("seeing", 8), ("placing", 6), ("listing", 5), ("spotting", 9), ("calling", 4), ("calling", 4), ("choosing", 3), ("choosing", 3), ("asking", 100),
     ("saying", 8), ("repeating", 10), ("recalling", 1), ("looking", 40), ("reading", 200),
 )  # fmt: skip
 LATER_FROM = 0.25
-"""Of the steps: from there on LATER's batches, with more calls, which take longest to learn, lists, and boxes."""
+"""Of the steps: from there on LATER's batches, with more calls and choices, which take longest to learn, and lists."""
 HAS_HALF = any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 """Whether the processor multiplies in bfloat16 itself: then products of matrices are computed so, five times as fast as
 torch's in 32 bits on the machine that this was measured on, a whole step in 0.38 of the time. Weights, their sums and the
@@ -304,7 +304,7 @@ def main() -> None:
     p.add_argument("--work", type=Path, required=True, help="tokenizer.json is there; checkpoint.pt is written there")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--looking", type=int, default=1000, help="steps before chats begin: the tower alone, and beside it the text model's first lessons")
-    p.add_argument("--steps", type=int, default=4600, help="steps in all")
+    p.add_argument("--steps", type=int, default=4500, help="steps in all")
     p.add_argument("--slowing", type=float, default=0.65, help="the share of the steps, at the end, over which the rate falls to nothing")
     p.add_argument("--averaging", type=float, default=0.1, help="the share of the steps, at the end, whose weights' mean is exported")
     p.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")

@@ -21,6 +21,7 @@ SHARES = {
 }  # fmt: skip
 """Of the aids' losses beside the answers', each the mean over the tokens of a step that are asked it, if those are many (`share_of`)."""
 FEW = 300
+"""Tokens beside which an aid's own count (`share_of`)."""
 PICTURES_AIDS = ("seen", "ordered", "told", "placed", "ranked", "lettered", "spelled", "own", "waved", "edged")
 """What every picture's tokens are asked."""
 

@@ -156,7 +156,8 @@ def note_more(made: Encoded, is_more: bool) -> None:
 
 def _note_arguments(made: Encoded, call: Mapping[str, Any], spans: Sequence[tuple[Span, Span]], n: int) -> None:
     """Which argument of the call that was added last, of those that the question tells, or none of them, and of which call, each token is,
-    by its `spans` of keys and values; where a value ends, which one follows, if any; of the definition, the next one's key, or its end, and where it begins, its type."""
+    by its `spans` of keys and values; where a value ends, which one follows, if any; of the definition, the next one's key, or its end, and
+    where it begins, its type."""
     text, last = made.texts[-1][0], len(spans) - 1
     told, pieces = made.texts[0]
     start = told.index(_named(call["name"]))

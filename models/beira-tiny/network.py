@@ -216,8 +216,9 @@ class Network(nn.Module):
         self.reset()
 
     def take(self, state: dict[str, Tensor]) -> None:
-        """A checkpoint's weights. Aids that it does not have begin at nothing, and so disturb nothing."""
-        missing, unexpected = self.load_state_dict(state, strict=False)
+        """A checkpoint's weights. Aids that it does not have, or of another shape, begin at nothing, and so disturb nothing."""
+        of_other_shape = {name for name, t in self.state_dict().items() if name.startswith("aids.") and name in state and state[name].shape != t.shape}
+        missing, unexpected = self.load_state_dict({name: t for name, t in state.items() if name not in of_other_shape}, strict=False)
         if odd := [name for name in (*missing, *unexpected) if not name.startswith("aids.")]:
             raise ValueError(f"the checkpoint is not of this shape: {odd[:4]}")
         for name in missing:

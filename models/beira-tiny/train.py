@@ -156,6 +156,15 @@ def optimizers(net: Network, rank: int, size: int) -> list[torch.optim.Optimizer
     return [Muon(mine, lr=0.015), torch.optim.AdamW(rest[rank::size], lr=2e-3, betas=(0.9, 0.98), weight_decay=0.0, eps=1e-9)]
 
 
+def is_of(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> bool:
+    """Whether what was kept is of as many weights, of the same shapes."""
+    params, numbers = optimizer.param_groups[0]["params"], state["param_groups"][0]["params"]
+    if len(params) != len(numbers):
+        return False
+    kept = [state["state"].get(i, {}) for i in numbers]
+    return all(t.shape == p.shape for p, one in zip(params, kept, strict=True) for t in one.values() if isinstance(t, Tensor) and t.dim())
+
+
 class Learner:
     """One of the processes that learn together: all share the weights, each owns some of them and keeps their optimizers.
 
@@ -188,7 +197,7 @@ class Learner:
         mine = self.work / f"optimizer.{self.rank}.pt"
         if mine.exists():
             kept_states = torch.load(mine, weights_only=False)
-            if any(len(o.param_groups[0]["params"]) != len(state["param_groups"][0]["params"]) for o, state in zip(self.optimizers, kept_states, strict=True)):
+            if not all(is_of(o, state) for o, state in zip(self.optimizers, kept_states, strict=True)):
                 print(f"{mine} is of other aids than the recipe's now: the optimizer begins anew", flush=True)
                 return
             for o, state in zip(self.optimizers, kept_states, strict=True):

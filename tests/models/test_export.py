@@ -53,13 +53,18 @@ def test_strips_of_attention_are_attention() -> None:
     assert torch.allclose(attend_before(q, k, v), wanted, atol=1e-5)
 
 
-def test_a_checkpoint_of_fewer_aids_is_taken() -> None:
+def test_a_checkpoint_of_fewer_or_other_aids_is_taken() -> None:
     from network import Network, Shape
 
     kept = {n: t for n, t in Network(Shape()).state_dict().items() if n != "aids.sort.weight"}
     net = Network(Shape())
     net.take(kept)
     assert not net.aids["sort"].weight.any()
+    kept["aids.edge.weight"] = kept["aids.edge.weight"][:2]
+    net = Network(Shape())
+    net.take(kept)
+    assert not net.aids["edge"].weight.any()
+    assert torch.equal(net.embed.weight, kept["embed.weight"])
     with pytest.raises(ValueError, match="norm"):
         net.take({n: t for n, t in kept.items() if n != "norm"})
 

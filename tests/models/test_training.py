@@ -69,16 +69,23 @@ def test_training_that_goes_on_further_begins_its_mean_anew(tmp_path: Path) -> N
     assert int(further.mean.n_averaged) == 0
 
 
+@pytest.mark.parametrize("n_classes", [0, 3])
 def test_a_checkpoint_of_other_aids_is_gone_on_from_with_a_new_optimizer(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    n_classes: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     net = small()
-    del net.aids["edge"]
+    if n_classes:
+        net.aids["edge"] = torch.nn.Linear(net.s.hidden, n_classes)
+    else:
+        del net.aids["edge"]
     before = learner_of(tmp_path, net, 20, 0.25)
     before.step = 7
+    for p in net.parameters():
+        p.grad = torch.ones_like(p)
+    before.apply()
     before.save()
     after = learner_of(tmp_path, small(), 20, 0.25)
-    assert after.step == 7
+    assert after.step == 8
     assert not after.optimizers[1].state
     assert "optimizer.0.pt is of other aids than the recipe's now: the optimizer begins anew" in capsys.readouterr().out
 

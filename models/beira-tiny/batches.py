@@ -67,7 +67,8 @@ class Batch:
     behind it (`following`), whether another call does (`more`); what kind of answer comes (`task`), which shape is spoken of
     (`about`, `asked kind`, `asked colour`), with which it is compared (`beside`, `other`), which picture is (`picture`, `image`),
     how many there were (`nth`, `nth of all`), which a name is of (`named`), which edge of its box comes next (`edge`), which letters a word's piece
-    has (`letter 0` and on), and the how manieth of them a spelled one is (`within`)."""
+    has (`letter 0` and on), and the how manieth of them a spelled one is (`within`); the how manieth token of what is copied
+    it is, or comes next (`copied`)."""
 
     @property
     def is_answered(self) -> bool:

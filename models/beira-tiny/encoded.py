@@ -15,6 +15,8 @@ The last two are of the layer before: at a question's words, or what means the s
 name of the shape that is spoken of; at the name of the one that it is compared with."""
 MOST_TOOLS, MOST_SLOTS, MOST_CALLS, MOST_SHAPES, MOST_LETTERS = 4, 3, 2, 4, 7
 """Definitions, arguments of one, an answer's calls, a picture's shapes and letters that the aids tell apart."""
+MOST_COPIED = 16
+"""Tokens of what is copied that they do."""
 MOST_PIECE = 6
 """Letters of one of the tokenizer's pieces that they do."""
 WRITTEN = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZáâãàçéêíóôõúÁÂÃÀÇÉÊÍÓÔÕÚ"

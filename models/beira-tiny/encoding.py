@@ -162,6 +162,8 @@ class Encoder:
         if task.endswith(("colour", "kind")):
             told = stated(text)
             made.decide((told.rindex(" "), len(told)), 4.0)
+        if total := re.fullmatch(r"\d+ \+ \d+ = (\d+)\.", text):
+            made.decide(total.span(1), 3.0)
         if (digit := re.fullmatch(r'\{"count": (\d)\}', text)) and made.pictures:
             made.decide(digit.span(1), 4.0)
             made.note("nth of all", made.before(digit.span(1)), min(int(digit[1]), MOST_SHAPES) - 1)

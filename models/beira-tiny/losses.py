@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,7 +18,7 @@ SHARES = {
     "sort": 0.25, "meaning": 0.3, "tool": 0.1, "called": 0.4, "whose": 0.4, "slot": 0.4, "ranked": 0.1, "lettered": 0.15, "turn": 0.1, "reading": 0.15,
     "ordered": 0.3, "spelled": 0.3, "about": 1.0, "beside": 0.5, "other": 0.3, "picture": 0.15, "image": 0.3, "nth": 0.3, "nth of all": 0.15, "named": 0.5,
     "edge": 0.1, "asked kind": 0.5, "asked colour": 0.5, "task": 0.3, "chosen": 1.5, "part": 0.3, "nth call": 0.2, "argument": 0.3, "following": 0.5,
-    "more": 0.2, "within": 0.3, **{f"letter {i}": 0.2 for i in range(MOST_PIECE)},
+    "more": 0.2, "within": 0.3, "copied": 0.3, **{f"letter {i}": 0.2 for i in range(MOST_PIECE)},
 }  # fmt: skip
 """Of the aids' losses beside the answers', each the mean over the tokens of a step that are asked it, if those are many (`share_of`)."""
 FEW = 300
@@ -122,6 +123,11 @@ def noted_losses(net: Network, batch: Batch, tapped: list[Tensor]) -> dict[str, 
     return losses
 
 
+def noted_at(batch: Batch, layer: int) -> Tensor:
+    """The flat tokens, sorted, of which the aids ask what a layer gives."""
+    return torch.from_numpy(np.unique(np.concatenate([noted[:, 0] for name, noted in batch.noted.items() if ASKED_LAYERS[name] == layer])))
+
+
 def shown_losses(net: Network, p: Pictures, merged: Tensor, tapped: list[Tensor], at: Tensor) -> dict[str, Tensor]:
     """Of the aids that are asked about pictures' tokens, in the tower and in those layers of the text model that were computed."""
     losses: dict[str, Tensor] = {}
@@ -159,10 +165,10 @@ def aside_loss(net: Network, batch: Batch) -> dict[str, Tensor]:
     tokens, positions = torch.from_numpy(batch.tokens), torch.from_numpy(batch.positions)
     if batch.kind == "choosing":
         asked = torch.from_numpy(batch.pointed)
-        _, tapped, attention = net.hidden(tokens, positions, None, None, asked, depth=POINTED_LAYERS[0] + 1)
+        _, tapped, attention = net.hidden(tokens, positions, None, None, asked, POINTED_LAYERS[0] + 1, noted_at(batch, POINTED_LAYERS[0]))
         return noted_losses(net, batch, tapped) | {"pointed": pointed_loss(batch, asked, attention)}
     if batch.pictures is None:
-        _, tapped, _ = net.hidden(tokens, positions, None, None, depth=WORDS_LAYER + 1)
+        _, tapped, _ = net.hidden(tokens, positions, None, None, None, WORDS_LAYER + 1, noted_at(batch, WORDS_LAYER))
         return noted_losses(net, batch, tapped)
     with torch.set_grad_enabled(batch.kind != "showing"):
         rows, merged = net.vision(batches.normalised(batch.pictures.patches), batch.pictures.columns, batch.pictures.rows)
@@ -184,7 +190,9 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
         at = torch.from_numpy(batch.at)
     flat = None if rows is None else rows.reshape(-1, net.s.hidden)
     asked = None if batch.pointed is None else torch.from_numpy(batch.pointed)
-    out, tapped, attention = net.hidden(tokens, torch.from_numpy(batch.positions), flat, at, asked)
+    kept = weights > 0
+    needed = (F.pad(kept, (0, 1))).flatten().nonzero()[:, 0]
+    out, tapped, attention = net.hidden(tokens, torch.from_numpy(batch.positions), flat, at, asked, needed=needed)
     if attention and asked is not None:
         losses["pointed"] = pointed_loss(batch, asked, attention)
     losses |= noted_losses(net, batch, tapped)
@@ -197,8 +205,7 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
             losses["boxed"] = (net.aids["boxed"](pointed) - boxes)[~boxes.isnan()].abs().mean()
             said = net.aids["boxed waves"](F.rms_norm(pointed, pointed.shape[-1:]))
             losses["waved"] = losses["waved"] + waved_loss(said, boxes, ~boxes.isnan())
-    kept = weights > 0
-    logits = net.logits(out[:, :-1][kept])
+    logits = net.logits(out.reshape(-1, net.s.hidden)[needed])
     each = F.cross_entropy(logits, tokens[:, 1:][kept], reduction="none")
     w = weights[kept]
     losses["answer"] = (each * w).sum()

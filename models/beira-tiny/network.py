@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from encoded import MOST_CALLS, MOST_LETTERS, MOST_PIECE, MOST_SHAPES, MOST_SLOTS, MOST_TOOLS, NO_LETTER, RECOGNISING, TASKS
+from encoded import MOST_CALLS, MOST_COPIED, MOST_LETTERS, MOST_PIECE, MOST_SHAPES, MOST_SLOTS, MOST_TOOLS, NO_LETTER, RECOGNISING, TASKS
 from made import SORTS
 from meanings import ROWS
 
@@ -32,7 +32,7 @@ ASKED_LAYERS = {
     "about": WORDS_LAYER, "beside": WORDS_LAYER, "other": POINTED_LAYERS[0], "picture": TOLD_LAYER, "image": WORDS_LAYER, "nth": WORDS_LAYER, "nth of all": WORDS_LAYER,
     "named": TOLD_LAYER, "edge": WORDS_LAYER, "asked kind": WORDS_LAYER, "asked colour": WORDS_LAYER,
     "task": WORDS_LAYER, "part": WORDS_LAYER, "argument": WORDS_LAYER, "nth call": WORDS_LAYER, "chosen": POINTED_LAYERS[0], "more": POINTED_LAYERS[0],
-    "within": POINTED_LAYERS[-1], "following": POINTED_LAYERS[0], "called": POINTED_LAYERS[0], "measured": POINTED_LAYERS[-1], "side": POINTED_LAYERS[-1],
+    "within": POINTED_LAYERS[-1], "following": POINTED_LAYERS[0], "called": POINTED_LAYERS[0], "copied": POINTED_LAYERS[0], "measured": POINTED_LAYERS[-1], "side": POINTED_LAYERS[-1],
 } | {f"letter {i}": OWN_LAYERS[0] for i in range(MOST_PIECE)}  # fmt: skip
 """Where those aids are asked that tell classes apart."""
 
@@ -94,6 +94,27 @@ def attend_before(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.cat(made, 3).view(b, heads, n, d)
 
 
+def attend_from(q: Tensor, k: Tensor, v: Tensor, places: Tensor) -> Tensor:
+    """Alike of (b, heads, m, d) queries of some tokens, at (b, m) places."""
+    b, heads, m, d = q.shape
+    kv, n = k.shape[1:3]
+    q = (q / math.sqrt(d)).reshape(b * kv, -1, d)
+    later = torch.arange(n) > places[..., None]
+    mask = torch.zeros(b, m, n, dtype=q.dtype).masked_fill_(later, -torch.inf)
+    mask = mask[:, None, None].expand(b, kv, heads // kv, m, n).reshape(b * kv, -1, n)
+    return attend(q, k.reshape(b * kv, n, d), v.reshape(b * kv, n, d), mask).view(b, heads, m, d)
+
+
+def beside_each_other(flat: Tensor, b: int, n: int) -> tuple[Tensor, Tensor]:
+    """Sorted flat places in (b, n) to (b, m) places in each row, the shorter rows filled up with 0, and which of these are meant."""
+    row = flat // n
+    counts = row.bincount(minlength=b)
+    is_meant = torch.arange(int(counts.max())) < counts[:, None]
+    places = torch.zeros(is_meant.shape, dtype=torch.long)
+    places[is_meant] = flat % n
+    return places, is_meant
+
+
 class TextBlock(nn.Module):
     def __init__(self, s: Shape) -> None:
         super().__init__()
@@ -105,17 +126,26 @@ class TextBlock(nn.Module):
         self.gate_up = nn.Linear(s.hidden, 2 * s.ffn, bias=False)
         self.down = nn.Linear(s.ffn, s.hidden, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, needed: Tensor | None = None) -> Tensor:
+        """(b, n, hidden) to the same; of those flat places alone, sorted, if some are given, where the rest stays what it was."""
         s, (b, n, _) = self.s, x.shape
         q, k, v = self.qkv(rms(x, self.norm1, 1e-8)).split((s.hidden, s.kv_heads * s.head, s.kv_heads * s.head), -1)
         q = rotate(q.view(b, n, s.heads, s.head).transpose(1, 2), cos, sin)
         k = rotate(k.view(b, n, s.kv_heads, s.head).transpose(1, 2), cos, sin)
         v = v.view(b, n, s.kv_heads, s.head).transpose(1, 2)
-        a = attend_before(q, k, v)
-        x = x + self.out(a.transpose(1, 2).reshape(b, n, s.hidden))
+        if needed is None:
+            return self.widened(x, attend_before(q, k, v).transpose(1, 2).reshape(b, n, s.hidden))
+        places, is_meant = beside_each_other(needed, b, n)
+        a = attend_from(q.gather(2, places[:, None, :, None].expand(b, s.heads, -1, s.head)), k, v, places)
+        flat = x.reshape(b * n, s.hidden)
+        made = self.widened(flat[needed], a.transpose(1, 2).reshape(b, -1, s.hidden)[is_meant])
+        return flat.index_copy(0, needed, made).view(x.shape)
+
+    def widened(self, x: Tensor, gathered: Tensor) -> Tensor:
+        """What comes behind attention."""
+        x = x + self.out(gathered)
         gate, up = self.gate_up(rms(x, self.norm2, 1e-8)).chunk(2, -1)
         return x + self.down(F.silu(gate) * up)
-
 
     def attending(self, x: Tensor, cos: Tensor, sin: Tensor, asked: Tensor) -> Tensor:
         """Logarithms of attention (m, n) of the tokens `asked` for, (m, 3) of text, place and head, sorted by text. Behind the last head comes the first."""
@@ -210,7 +240,7 @@ class Network(nn.Module):
         classes = {"picture": 2, "image": 2, "nth": MOST_SHAPES, "nth of all": MOST_SHAPES, "about": PAIRS, "beside": PAIRS, "other": PAIRS, "named": PAIRS}
         classes |= {"edge": 4, "asked kind": KIND_CLASSES, "asked colour": COLOUR_CLASSES}
         classes |= {"task": 2 * len(TASKS), "part": MOST_CALLS, "nth call": MOST_CALLS, "argument": MOST_SLOTS + 1, "chosen": MOST_TOOLS + 1, "more": 2}
-        classes |= {"following": MOST_SLOTS + 1, "within": MOST_PIECE} | {f"letter {i}": NO_LETTER + 1 for i in range(MOST_PIECE)}
+        classes |= {"following": MOST_SLOTS + 1, "copied": MOST_COPIED, "within": MOST_PIECE} | {f"letter {i}": NO_LETTER + 1 for i in range(MOST_PIECE)}
         where = {name: nn.Linear(s.hidden, n) for name, n in classes.items()}
         self.aids = nn.ModuleDict({**seen, **heads, **letters, **where})
         self.reset()
@@ -247,30 +277,40 @@ class Network(nn.Module):
         return chosen.cos()[:, None], chosen.sin()[:, None]
 
     def hidden(
-        self, tokens: Tensor, positions: Tensor, image_rows: Tensor | None, at: Tensor | None, asked: Tensor | None = None, depth: int | None = None
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        image_rows: Tensor | None,
+        at: Tensor | None,
+        asked: Tensor | None = None,
+        depth: int | None = None,
+        needed: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor], list[tuple[Tensor, Tensor]]]:
-        """The last layer's output, normed, every layer's, and, of each layer that is asked, which of `asked` and what they attend to.
+        """The last layer's output, every layer's, and, of each layer that is asked, which of `asked` and what they attend to.
 
-        `at` indexes the flat tokens that are pictures; `asked` is as TextBlock.attending's; of the layers, the first `depth` or all.
+        `at` indexes the flat tokens that are pictures; `asked` is as TextBlock.attending's; of the layers, the first `depth` or all; `needed`
+        are the flat tokens, sorted, of which the last one's output is read, if not all are.
         """
         x = self.embed(tokens)
         if image_rows is not None and at is not None:
             x = x.reshape(-1, x.shape[-1]).index_copy(0, at, image_rows).view(x.shape)
         cos, sin = self.angles(positions)
         tapped, attention = [], []
-        for i, block in enumerate(self.blocks[:depth]):
+        blocks = self.blocks[:depth]
+        for i, block in enumerate(blocks):
             if asked is not None and (i == WORDS_LAYER or i in POINTED_LAYERS):
                 which = ((asked[:, 2] >= RECOGNISING) == (i == WORDS_LAYER)).nonzero()[:, 0]
                 if len(which):
                     with torch.autocast("cpu", enabled=False):
                         attention.append((which, block.attending(x, cos, sin, asked[which])))
-            x = block(x, cos, sin)
+            x = block(x, cos, sin, needed if i == len(blocks) - 1 else None)
             tapped.append(x)
-        return rms(x, self.norm, 1e-8), tapped, attention
+        return x, tapped, attention
 
     def logits(self, hidden: Tensor) -> Tensor:
+        """(…, hidden) of the last layer to (…, vocabulary)."""
         with torch.autocast("cpu", enabled=False):
-            return hidden @ self.embed.weight.T
+            return rms(hidden, self.norm, 1e-8) @ self.embed.weight.T
 
 
 KIND_CLASSES, COLOUR_CLASSES, LETTER_CLASSES = 6, 8, 36

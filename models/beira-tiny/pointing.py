@@ -17,6 +17,7 @@ from encoded import (
     COPYING,
     LOOKING,
     MEASURING,
+    MOST_COPIED,
     MOST_LETTERS,
     MOST_PIECE,
     NAMING,
@@ -190,7 +191,7 @@ def point_words(made: Encoded) -> None:
     if re.fullmatch(r"\w(-\w)+", text):
         at = asked[0].rfind(text.replace("-", ""))
         for i in range(len(text) // 2 + 1 if at >= 0 else 0):
-            traced(made, (2 * i, 2 * i + 1), asked, at + i)
+            traced(made, (2 * i, 2 * i + 1), asked, at + i, is_counted=False)
             for _, (a, b) in asked[1]:
                 if a <= at + i < b:
                     begins = a + len(asked[0][a:b]) - len(asked[0][a:b].lstrip())
@@ -208,12 +209,21 @@ def point_told(made: Encoded) -> None:
             return
 
 
-def traced(made: Encoded, span: Span, source: Said, at: int) -> None:
-    """Note for every token of the last text's `span` where its letters stand in `source`, from `at` on (0: nowhere)."""
+def traced(made: Encoded, span: Span, source: Said, at: int, *, is_counted: bool = True) -> None:
+    """Note for every token of the last text's `span` where its letters stand in `source`, from `at` on (0: nowhere), and of both, if
+    these are counted, the how manieth of what is copied it is: what comes next does not follow from what came before where a word is there twice."""
+    if at <= 0:
+        return
+    offset = at - span[0]
+    whole = places(source[1], (at, span[1] + offset))
     for place, (a, b) in made.texts[-1][1]:
-        if at > 0 and span[0] <= a < span[1]:
-            offset = at - span[0]
-            made.pointed.append((place - 1, COPYING, places(source[1], (a + offset, min(b, span[1]) + offset))))
+        if span[0] <= a < span[1]:
+            found = places(source[1], (a + offset, min(b, span[1]) + offset))
+            made.pointed.append((place - 1, COPYING, found))
+            if is_counted and found:
+                made.note("copied", [place - 1], min(found[0] - whole[0], MOST_COPIED - 1))
+    for i, place in enumerate(whole if is_counted else ()):
+        made.note("copied", [place], min(i, MOST_COPIED - 1))
 
 
 def _is_asked_for(s: Shape, text: str, task: str, language: str) -> bool:

@@ -423,3 +423,21 @@ def test_a_piece_knows_its_letters_and_a_spelled_one_the_how_manieth_it_is() -> 
     made.add(text, [(9, (k, k + 1)) for k in range(len(text))], 1.0)
     point_words(made)
     assert made.noted["within"] == [(4, 0), (6, 1), (8, 0), (10, 1), (12, 0)]
+
+
+def test_what_is_copied_is_counted_on_both_sides_but_letters_of_a_spelled_word_are_not() -> None:
+    made = Encoded()
+    asked = "user\nRepeat: map map fig"
+    made.add(asked, [(9, (0, 5)), (9, (5, 11)), (9, (11, 13)), *[(9, (k, k + 4)) for k in (13, 17, 21)]], 0.0)
+    made.add("assistant\n", [(9, (0, 10))], 0.0)
+    text = "map map fig"
+    made.add(text, [(9, (0, 3)), (9, (3, 4)), (9, (4, 7)), (9, (7, 11))], 1.0)
+    point_words(made)
+    counted = dict(made.noted["copied"])
+    assert counted == {3: 0, 4: 1, 5: 2, 6: 0, 7: 0, 8: 1, 9: 1}  # a space is of the token that has it in the question
+    assert all(counted[place] == counted[source[0]] for place, _, source in made.pointed)
+    spelled = Encoded()
+    spelled.add("user\nSpell ab", [(9, (0, 5)), (9, (5, 10)), (9, (10, 13))], 0.0)
+    spelled.add("a-b", [(9, (k, k + 1)) for k in range(3)], 1.0)
+    point_words(spelled)
+    assert "copied" not in spelled.noted

@@ -159,6 +159,22 @@ def test_a_request_and_a_tool_alone_are_asked_what_they_are_asked_in_a_chat(tmp_
     assert 20 < kinds.count(dict) < 80
 
 
+def test_what_a_sum_comes_to_counts_for_more(tmp_path: Path) -> None:
+    import tokens
+    from chats import Chat
+    from encoding import Encoder
+
+    file = tmp_path / "tokenizer.json"
+    tokens.train(1, 200).save(str(file))
+    chat = Chat(language="en")
+    chat.ask("What is 8 + 4?")
+    chat.answer("8 + 4 = 12.", "sum")
+    made = Encoder(file).chat(chat)
+    pieces = next(pieces for text, pieces in made.texts if text == "8 + 4 = 12.")
+    weights = {round(made.weights[place] / made.weights[pieces[0][0]], 6) for place, (a, b) in pieces if a < 10 and b > 8}
+    assert weights == {3.0}
+
+
 def test_a_choice_is_learned_without_the_answer(tmp_path: Path) -> None:
     """Up to where an answer begins, all is as in the chat that has it; behind that, the next request follows."""
     import random

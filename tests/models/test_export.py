@@ -53,6 +53,22 @@ def test_strips_of_attention_are_attention() -> None:
     assert torch.allclose(attend_before(q, k, v), wanted, atol=1e-5)
 
 
+@pytest.mark.parametrize("needed", [[3, 4, 150, 299], [300, 301, 599], list(range(600))])
+def test_of_the_last_layer_only_what_is_needed_is_computed(needed: list[int]) -> None:
+    from network import Network, Shape
+
+    net = Network(Shape(layers=2))
+    tokens = torch.randint(0, net.s.vocabulary, (2, 300))
+    positions = torch.arange(300).expand(3, 2, 300)
+    with torch.no_grad():
+        whole, tapped, _ = net.hidden(tokens, positions, None, None)
+        part, below, _ = net.hidden(tokens, positions, None, None, needed=torch.tensor(needed))
+    rows = torch.zeros(600, dtype=torch.bool).index_fill_(0, torch.tensor(needed), True)
+    assert torch.allclose(part.reshape(600, -1)[rows], whole.reshape(600, -1)[rows], atol=1e-5)
+    assert torch.equal(part.reshape(600, -1)[~rows], tapped[0].reshape(600, -1)[~rows])
+    assert torch.equal(below[0], tapped[0])
+
+
 def test_a_checkpoint_of_fewer_or_other_aids_is_taken() -> None:
     from network import Network, Shape
 

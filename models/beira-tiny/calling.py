@@ -18,6 +18,11 @@ from wordings import ENGLISH, PORTUGUESE, blurred
 _FREE = (saying.word, saying.phrase, saying.city, code)
 """Values that may be anything."""
 AND = {"en": " and ", "pt": " e "}
+EXTRACT = {
+    "en": ("Reply with JSON: {k}.", "Answer as JSON: {k}", "Give it as JSON: {k}.", "As JSON: {k}", "JSON, please: {k}", "What does it say? Reply with JSON: {k}."),
+    "pt": ("Responda em JSON: {k}.", "Dê isto em JSON: {k}", "Em JSON: {k}", "Escreva em JSON: {k}.", "JSON, por favor: {k}", "O que diz? Responda em JSON: {k}."),
+}
+"""How what a text tells is asked for by keys."""
 CLOSERS = {"en": (" Thanks!", " Thank you.", " Please!"), "pt": (" Obrigado!", " Obrigada.", " Por favor!")}
 """What may stand behind a request."""
 
@@ -64,12 +69,12 @@ def define(rng: random.Random, skill: Skill, held_out: bool) -> Made:
     """A definition: names and keys vary, in training often to what was never seen; descriptions come and go."""
     name, is_told = rng.choice(skill.names), rng.random() < 0.8 or skill.is_odd
     odd = rng.random()
-    if odd < (0.15 if held_out else 0.25):
+    if odd < (0.15 if held_out else 0.18):
         name += "_" + saying.word(rng, False)
-    elif not held_out and odd < 0.4:  # only its description says what it does
+    elif not held_out and odd < 0.26:  # only its description says what it does
         name, is_told = saying.word(rng, False) + rng.choice(("", "_" + saying.word(rng, False))), True
     while True:
-        keys = tuple(rng.choice(p.names) if rng.random() < (0.9 if held_out else 0.85) else saying.word(rng, False) for p in skill.parameters)
+        keys = tuple(rng.choice(p.names) if rng.random() < 0.9 else saying.word(rng, False) for p in skill.parameters)
         if len(set(keys)) == len(keys):
             break
     properties = {}
@@ -86,7 +91,7 @@ def define(rng: random.Random, skill: Skill, held_out: bool) -> Made:
         function["description"] = rng.choice(skill.about)
     function["parameters"] = parameters
     made = Made(skill, name, keys, {"type": "function", "function": function})
-    return _with_extras(rng, made) if not held_out and rng.random() < 0.12 else made
+    return _with_extras(rng, made) if not held_out and rng.random() < 0.08 else made
 
 
 def _with_extras(rng: random.Random, made: Made) -> Made:
@@ -128,9 +133,28 @@ def ask(rng: random.Random, made: Made, language: str, held_out: bool) -> tuple[
     if not held_out and not made.skill.sorts:  # which a made-up one has, whatever its name
         more = (ENGLISH if language == "en" else PORTUGUESE)[made.skill.names[0]]
     wording = rows[-1] if held_out and rng.random() < 0.5 else rng.choice((*rows[:-1], *more))
-    if not held_out and rng.random() < 0.55:
+    if not held_out and rng.random() < 0.4:
         wording = blurred(rng, wording, (*rows[:-1], *more), language)
     return wording.format(*values), made.call(values)
+
+
+def extract(rng: random.Random, language: str) -> tuple[str, str]:
+    """A request to some tool, of which what it tells is asked for in JSON, and that: a call's arguments, copied piece by piece, for a tenth of
+    the tokens that one takes with its tools' definitions."""
+    skill = rng.choice(SKILLS) if rng.random() < 0.6 else made_up(rng)
+    tool = define(rng, skill, False)
+    asked, call = ask(rng, tool, language, False)
+    keys = {key: rng.choice(p.names) for key, p in zip(tool.keys, skill.parameters, strict=True)}
+    if len(set(keys.values())) < len(keys):
+        keys = {key: key for key in keys}
+    told = {keys[key]: _as_number(call.arguments[key]) for key in tool.keys}
+    wanted = "{" + ", ".join(f'"{key}": …' for key in told) + "}"
+    return f"{asked} {rng.choice(EXTRACT[language]).format(k=wanted)}", json.dumps(told, ensure_ascii=False)
+
+
+def _as_number(value: Any) -> Any:
+    """Digits as a number: nothing says here that they are a text."""
+    return int(value) if isinstance(value, str) and value.isdecimal() and str(int(value)) == value else value
 
 
 def result(rng: random.Random, held_out: bool) -> tuple[str, str]:
@@ -152,9 +176,9 @@ def converse(rng: random.Random, chat: Chat, turns: int, held_out: bool, *, has_
     known = SKILLS + SKILLS_HELD_OUT if held_out else SKILLS
     chosen = rng.sample(known, rng.choice((1, 1, 2, 2, 3) if held_out else (1, 2, 2, 3, 3)))
     if not held_out:
-        chosen = [made_up(rng) if rng.random() < 0.5 else s for s in chosen]
+        chosen = [made_up(rng) if rng.random() < 0.3 else s for s in chosen]
         if len(chosen) > 1 and (r := rng.random()) < 0.7:
-            chosen[1] = made_up(rng, chosen[0]) if r < 0.4 else rng.choice(_alike(chosen[0]))
+            chosen[1] = made_up(rng, chosen[0]) if r < 0.25 else rng.choice(_alike(chosen[0]))
     if held_out and rng.random() < 0.4:
         chosen[0] = rng.choice(SKILLS_HELD_OUT)
     made = [define(rng, s, held_out) for s in dict.fromkeys(chosen)]
@@ -224,7 +248,7 @@ def _ask_no_tool(rng: random.Random, chat: Chat, made: list[Made], held_out: boo
         if not held_out and rng.random() < 0.6:
             others = [s for s in _alike(rng.choice(made).skill) if s in others] or others
         other = rng.choice(others)
-        if not held_out and rng.random() < 0.5:
+        if not held_out and rng.random() < 0.35:
             other = made_up(rng, rng.choice(made).skill if rng.random() < 0.5 else None)
         asked, _ = ask(rng, define(rng, other, held_out), chat.language, held_out)
         said, sorts = UNKNOWN[chat.language], sorts_of(other)

@@ -142,12 +142,14 @@ def saying_chat(rng: random.Random, held_out: bool = False) -> Chat:
 
 def repeating_chat(rng: random.Random) -> Chat:
     """Words, names, places, codes, to be said again or spelled: what calls' arguments copy, piece by piece, for a hundredth of the tokens.
-    And numbers to be added, which are as short."""
+    And what requests tell, to be given by its keys, and numbers to be added, which are as short."""
     chat = _chat(rng, False)
     for _ in range(rng.choice((1, 2))):
         r = rng.random()
-        if r < 0.4:
-            asked, said, task = (saying.spell if r < 0.22 else saying.add)(rng, chat.language, False)
+        if r < 0.25:
+            asked, said, task = (saying.spell if r < 0.15 else saying.add)(rng, chat.language, False)
+        elif r < 0.7:
+            (asked, said), task = calling.extract(rng, chat.language), "extract"
         else:
             copied = [saying.code(rng) if rng.random() < 0.25 else rng.choice((saying.phrase, saying.name, saying.city))(rng, False) for _ in range(rng.choice((1, 1, 2)))]
             said, task = " ".join(copied), "repeat"

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from chats import Call, Chat, parts
 from encoded import MOST_SHAPES, Encoded, Pieces, task_of
 from made import is_told
-from matching import note_more, note_request, note_slots, note_tools, note_words, point_call, point_choice
+from matching import note_more, note_request, note_slots, note_tools, note_words, point_call, point_choice, point_extracted
 from naming import note_names, note_numbers, point_verdict, stated
 from network import DECADES
 from pointing import note_letters, note_pictures, point_images, point_list, point_shapes, point_told, point_words
@@ -155,6 +155,8 @@ class Encoder:
             point_verdict(made, chat.language)
         if task in ("repeat", "spell", "needle", "no call"):
             point_words(made)
+        if task == "extract":
+            point_extracted(made)
         if task in ("repeat", "spell") and not chat.tools:
             note_letters(made, made.question)
         if task == "needle" and not chat.tools:

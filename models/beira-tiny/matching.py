@@ -223,6 +223,31 @@ def point_call(made: Encoded, n: int = 0) -> None:
         _point_words_of(made, made.before(span), which)
 
 
+def point_extracted(made: Encoded) -> None:
+    """Where keys and values of the last answer, an object of what the question tells, are copied from; which argument is which, on both
+    sides, as of a call's."""
+    text, asked = made.texts[-1][0], made.question
+    told = json.loads(text)
+    wanted = asked[0].rfind('{"')
+    request = asked[0][:wanted], [(place, span) for place, span in asked[1] if span[1] <= wanted]
+    note_slots(made, request, [Call("", told)])
+    end, at, n_told = places(asked[1], (len(asked[0]) - 2, len(asked[0])))[:1], 0, 0
+    for i, (key, value) in enumerate(told.items()):
+        span = _quoted(text, key, at)
+        traced(made, span, asked, asked[0].index(f'"{key}": …', wanted) + 1)
+        written = text.index(_written(value), span[1])
+        at = written + len(_written(value))
+        found, is_last = _found(value, request[0]), i == len(told) - 1
+        made.note("argument", made.before((span[0], at)), min(n_told, MOST_SLOTS - 1) if found else MOST_SLOTS)
+        n_told += bool(found)
+        if len(found) == 1:
+            traced(made, (written, at), asked, found[0][0])
+            _point_beyond(made, (written, at), asked, found[0][0])
+        made.note("following", made.before((at, len(text)))[:1], MOST_SLOTS if is_last else min(i + 1, MOST_SLOTS - 1))
+        if end and is_last:
+            made.point((at, len(text)), BESIDE, end)
+
+
 def _point_beyond(made: Encoded, span: Span, source: Said, at: int) -> None:
     """While what stands in `source` from `at` on is copied, another head looks at the token behind the next one, and both do
     where the copy ends: whether ` e` goes on as a word, or joins two requests, is not told by itself."""

@@ -22,8 +22,11 @@ _SPLIT = (
 )
 _BARE = r"\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 """The same, but for words without what stands before them."""
-SPACE, SPACED = "Ġ", 200
+SPACE, SPACED = "Ġ", 150
 """How byte-level encoding writes a space, and how many words are tokens together with one."""
+WHOLE = 0.9
+"""Of the words that begin with one of these, how many must be it: ` can` would be in ` caneta`, and `caneta` then have other pieces behind
+a quote than behind a space."""
 MARKUP = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
     "<|video_pad|>", "<tool_call>", "</tool_call>",
@@ -52,9 +55,12 @@ def train(seed: int, count: int = 9000) -> Tokenizer:
     vocab, merges = dict(model["vocab"]), [tuple(m) for m in model["merges"]]
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     words = Counter(w for text in texts for w in re.findall(r" ([^\W\d_]{2,})", text))
-    for word, _ in words.most_common():
+    begun = Counter[str]()  # with a word's first piece, a space merges whatever follows it
+    for word, n in words.items():
+        begun[bare.encode(word).tokens[0]] += n
+    for word, n in words.most_common():
         written = byte_level.pre_tokenize_str(word)[0][0]
-        if written in vocab and len(vocab) < n_bare + SPACED:
+        if written in vocab and n >= WHOLE * begun[written] and len(vocab) < n_bare + SPACED:
             merges.append((SPACE, written))
             vocab[SPACE + written] = len(vocab)
     return text_tokenizer(models.BPE(vocab=vocab, merges=merges))

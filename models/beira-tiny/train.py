@@ -33,7 +33,7 @@ from muon import Muon
 from network import Network, Shape
 
 MIX = (
-    ("seeing", 8), ("seeing", 8), ("placing", 6), ("spotting", 8), ("calling", 5), ("choosing", 3), ("asking", 100), ("saying", 5), ("repeating", 12),
+    ("seeing", 8), ("seeing", 8), ("placing", 6), ("spotting", 8), ("calling", 5), ("choosing", 3), ("asking", 100), ("saying", 5), ("repeating", 20),
     ("looking", 32), ("looking", 32), ("reading", 125), ("reading", 125),
 )  # fmt: skip
 """One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers; "spotting" is pictures
@@ -42,7 +42,7 @@ and tools alone, for what they are about, "choosing" many requests of the same t
 for what they show, "reading" the tower alone, on so many tokens of pages."""
 LATER = (
     ("seeing", 8), ("seeing", 8), ("placing", 6), ("listing", 5), ("spotting", 9), ("calling", 4), ("calling", 4), ("choosing", 3), ("choosing", 3), ("asking", 100),
-    ("saying", 8), ("repeating", 10), ("recalling", 1), ("looking", 40), ("reading", 200),
+    ("saying", 8), ("repeating", 24), ("recalling", 1), ("looking", 40), ("reading", 200),
 )  # fmt: skip
 LATER_FROM = 0.25
 """Of the steps: from there on LATER's batches, with more calls and choices, which take longest to learn, and lists."""
@@ -52,7 +52,7 @@ torch's in 32 bits on the machine that this was measured on, a whole step in 0.3
 residual stream stay in 32 bits."""
 LOOKS, PAGES = 3, 200
 """Batches of pictures, and tokens of pages, a step of the tower alone."""
-FIRST = (("asking", 100), ("repeating", 12), ("showing", 20))
+FIRST = (("asking", 100), ("repeating", 20), ("showing", 20))
 """And beside them what the text model learns cheaply before chats begin: what is asked for, to say it again, what a picture shows, by what
 the tower makes of it so far."""
 MEAN_EVERY = 20
@@ -314,7 +314,7 @@ def main() -> None:
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--looking", type=int, default=1000, help="steps before chats begin: the tower alone, and beside it the text model's first lessons")
     p.add_argument("--steps", type=int, default=4500, help="steps in all")
-    p.add_argument("--slowing", type=float, default=0.65, help="the share of the steps, at the end, over which the rate falls to nothing")
+    p.add_argument("--slowing", type=float, default=0.5, help="the share of the steps, at the end, over which the rate falls to nothing")
     p.add_argument("--averaging", type=float, default=0.1, help="the share of the steps, at the end, whose weights' mean is exported")
     p.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")
     p.add_argument("--learners", type=int, default=2, help="processes of one thread each")

@@ -21,7 +21,7 @@ from calling import usual
 from chats import Call, Chat, Turn, parts
 from encoded import BESIDE, COPYING, LOOKING, MATCHING, MEASURING, MOST_SLOTS, MOST_TOOLS, RECOGNISING, Encoded
 from made import NO_WORK, SORTS, is_told, made_up, sorts_of
-from matching import note_more, note_request, note_tools, point_call, point_choice
+from matching import note_more, note_request, note_tools, point_call, point_choice, point_extracted
 from skills import SKILLS
 from wordings import FILLERS
 
@@ -59,6 +59,34 @@ def test_what_a_call_copies_points_to_the_same_characters() -> None:
                 ended += 1
     assert copied > 500
     assert ended > 50
+
+
+def test_what_a_request_tells_is_taken_from_it_by_its_keys() -> None:
+    n_values = 0
+    for i in range(200):
+        rng = random.Random(i)
+        asked, said = calling.extract(rng, rng.choice(("en", "pt")))
+        told = json.loads(said)
+        assert asked.rindex("{") > 0
+        assert re.findall(r'"([^"]+)": …', asked) == list(told)
+        made = Encoded()
+        for text in ("user\n" + asked, "assistant\n", said):
+            made.add(text, [(ord(c), (k, k + 1)) for k, c in enumerate(text)], 0.0)
+        point_extracted(made)
+        copying = [(place, source[0]) for place, head, source in made.pointed if head == COPYING]
+        began = made.texts[-1][1][0][0]
+        copied = {place + 1 - began for place, source in copying if made.ids[place + 1] == made.ids[source]}
+        for key, value in told.items():
+            where = said.index(f'"{key}"') + 1
+            assert copied >= set(range(where, where + len(key)))
+            written = value if isinstance(value, str) else json.dumps(value)
+            assert not (isinstance(value, str) and value.isdecimal() and value[0] != "0")
+            if len(re.findall(rf"(?<!\w){re.escape(written)}(?!\w)", asked[: asked.rindex("{")])) == 1:
+                at = said.index(written, where + len(key) + 2)
+                assert copied >= set(range(at, at + len(written)))
+                n_values += 1
+        assert {"argument", "following", "copied"} <= made.noted.keys()
+    assert n_values > 200
 
 
 @pytest.mark.parametrize(("joint", "factors"), [("e", [3.0, 1.0]), ("or", [1.0, 1.0])])

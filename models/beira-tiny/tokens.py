@@ -23,7 +23,7 @@ _SPLIT = (
 _BARE = r"\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 """The same, but for words without what stands before them."""
 SPACE, SPACED = "Ġ", 150
-"""How byte-level encoding writes a space, and how many words are tokens together with one."""
+"""How byte-level encoding writes a space, and how many words at most are tokens together with one."""
 WHOLE = 0.9
 """Of the words that begin with one of these, how many must be it: ` can` would be in ` caneta`, and `caneta` then have other pieces behind
 a quote than behind a space."""

@@ -37,7 +37,7 @@ MIX = (
     ("looking", 32), ("looking", 32), ("reading", 125), ("reading", 125),
 )  # fmt: skip
 """One step's batches: kind and chats. Their gradients add up, each weighted by its share of answers; "spotting" is pictures
-whose text is asked for at once, "listing" those whose shapes are, "placing" where these are, "repeating" words to be said again, "asking" requests
+whose text is asked for at once, "listing" those whose shapes are, "placing" where these are, "repeating" words to be said again, what requests tell, and sums, "asking" requests
 and tools alone, for what they are about, "choosing" many requests of the same tools, for which of them each is for, "looking" pictures alone,
 for what they show, "reading" the tower alone, on so many tokens of pages."""
 LATER = (

@@ -20,10 +20,7 @@ from network import DECADES
 from pointing import note_letters, note_pictures, point_images, point_list, point_shapes, point_told, point_words
 from runtime.engine.request import Image, Markup, Text
 from scenes import padded_cells
-from tokens import markup_ids
-
-_MARKUP = markup_ids()
-_START, _END, _CALL, _PICTURE = (_MARKUP[n] for n in ("<|im_start|>", "<|im_end|>", "<tool_call>", "<|image_pad|>"))
+from tokens import MARKUP, markup_ids
 
 
 class Encoder:
@@ -31,6 +28,8 @@ class Encoder:
 
     def __init__(self, file: Path) -> None:
         self._tokenizer = Tokenizer.from_file(str(file))
+        self.size = self._tokenizer.get_vocab_size(with_added_tokens=False) + len(MARKUP)
+        self.markup = markup_ids(self.size)
 
     def text(self, text: str) -> Pieces:
         made = self._tokenizer.encode(text, add_special_tokens=False)
@@ -60,7 +59,7 @@ class Encoder:
             if isinstance(part, Image):
                 self._show(made, *padded_cells(part.width, part.height))
             elif isinstance(part, Markup):
-                made.ids.append(_MARKUP[part.name])
+                made.ids.append(self.markup[part.name])
                 made.weights.append(1.0 if began and has_answers else 0.0)
                 if began and part.name == "</tool_call>":
                     note_more(made, calls < n_calls)
@@ -70,7 +69,7 @@ class Encoder:
                     began = 0
             else:
                 assert isinstance(part, Text)
-                if before == _START and part.text.startswith("assistant\n"):
+                if before == self.markup["<|im_start|>"] and part.text.startswith("assistant\n"):
                     made.add("assistant\n", self.text("assistant\n"), 0.0)
                     began = len(made.ids)
                     text, (asked, turn) = part.text.removeprefix("assistant\n"), next(answers)
@@ -87,7 +86,7 @@ class Encoder:
                     self._ask(made, chat, turn.task)
                 else:
                     made.add(part.text, self.answer(part.text, spelled) if began else self.text(part.text), float(began > 0))
-                    if began and before == _CALL:
+                    if began and before == self.markup["<tool_call>"]:
                         point_call(made, calls)
                         calls += 1
             before = made.ids[-1]
@@ -98,11 +97,11 @@ class Encoder:
         """A question that waits for its answer, or a tool's name and description; nothing of it is learned to be said."""
         made = Encoded()
         if isinstance(said, str):
-            made.ids.append(_START)
+            made.ids.append(self.markup["<|im_start|>"])
             text = "user\n" + said
             made.add(text, self.text(text), 0.0)
             asked = [len(made.ids) - 1]
-            made.ids += [_END, *self._ids("\n"), _START, *self._ids("assistant\n")]
+            made.ids += [self.markup["<|im_end|>"], *self._ids("\n"), self.markup["<|im_start|>"], *self._ids("assistant\n")]
             asked.append(len(made.ids) - 1)
         else:
             text = ">\n" + json.dumps(said, ensure_ascii=False).split('parameters"')[0]
@@ -120,7 +119,7 @@ class Encoder:
     def shown(self, columns: int, rows: int) -> Encoded:
         """A picture as a question begins with it."""
         made = Encoded()
-        made.ids += [_START, *self._ids("user\n")]
+        made.ids += [self.markup["<|im_start|>"], *self._ids("user\n")]
         self._show(made, columns, rows)
         made.weights = [0.0] * len(made.ids)
         return made
@@ -130,7 +129,7 @@ class Encoder:
 
     def _show(self, made: Encoded, columns: int, rows: int) -> None:
         made.pictures.append((len(made.ids) + 1, columns, rows))
-        shown = [_MARKUP["<|vision_start|>"], *[_PICTURE] * (columns * rows), _MARKUP["<|vision_end|>"]]
+        shown = [self.markup["<|vision_start|>"], *[self.markup["<|image_pad|>"]] * (columns * rows), self.markup["<|vision_end|>"]]
         made.ids += shown
         made.weights += [0.0] * len(shown)
 

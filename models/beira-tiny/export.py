@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from batches import MEAN, STD
 from network import Network, Shape
-from tokens import markup_ids, vocabulary
+from tokens import PADDING, markup_ids, vocabulary
 
 Tensors = dict[str, np.ndarray]
 STEPS_KEY = "beira.training_steps"
@@ -134,10 +134,10 @@ def _array(t: torch.Tensor) -> np.ndarray:
 
 def _add_tokenizer(w: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
     tokens, merges = vocabulary(tokenizer)
-    ids = markup_ids()
+    ids = markup_ids(len(tokens))
     kinds = [gguf.TokenType.NORMAL] * len(tokens)
     for i, token in enumerate(tokens):
-        if token.startswith("[PAD"):
+        if token.startswith(PADDING):
             kinds[i] = gguf.TokenType.UNUSED
         elif token in ids:
             kinds[i] = gguf.TokenType.USER_DEFINED if "tool_call" in token else gguf.TokenType.CONTROL

@@ -207,6 +207,7 @@ def point_call(made: Encoded, n: int = 0) -> None:
         found = _found(value, asked[0])
         if at >= 0 and len(found) == 1:
             value_span = at, at + len(_written(value))
+            made.decide(value_span, 2.0)
             traced(made, value_span, asked, found[0][0])
             _point_beyond(made, value_span, asked, found[0][0])
         elif not found and isinstance(chosen := value[0] if isinstance(value, list) else value, str):  # the first of its choices

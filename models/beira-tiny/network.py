@@ -41,7 +41,7 @@ ASKED_LAYERS = {
 class Shape:
     """The model's numbers; both heads' widths are hidden / heads."""
 
-    vocabulary: int = 1024
+    vocabulary: int = 2048
     hidden: int = 192
     layers: int = 7
     heads: int = 6

@@ -41,7 +41,7 @@ STEPS = 6
 
 def reference(net: Network) -> Qwen2_5_VLForConditionalGeneration:
     """transformers' model with the network's weights."""
-    s, ids = net.s, markup_ids()
+    s, ids = net.s, markup_ids(net.s.vocabulary)
     config = Qwen2_5_VLConfig(
         text_config={
             "vocab_size": s.vocabulary, "hidden_size": s.hidden, "intermediate_size": s.ffn, "num_hidden_layers": s.layers,
@@ -143,7 +143,7 @@ def ask(engine: Engine, prompt: list[Part]) -> list[TokenLogprob]:
 
 def reference_input(prompt: list[Part], encoder: Encoder, processor: Any) -> tuple[list[int], dict[str, torch.Tensor]]:
     """Ids, and the pictures as transformers' own processor makes them; it must find nothing to resize."""
-    ids, known, pictures = [], markup_ids(), []
+    ids, known, pictures = [], encoder.markup, []
     for part in prompt:
         if isinstance(part, Text):
             ids += [token for token, _ in encoder.text(part.text)]
@@ -167,7 +167,7 @@ def difference(model: Any, steps: list[TokenLogprob], ids: list[int], more: dict
     """The largest difference of a log-probability; tokens are told apart by their bytes."""
     written = [by_piece[s.token] for s in steps]
     whole = torch.tensor([ids + written[:-1]])
-    kinds = (whole == markup_ids()["<|image_pad|>"]).int()
+    kinds = (whole == model.config.image_token_id).int()
     said = model(input_ids=whole, mm_token_type_ids=kinds, **more).logits[0, len(ids) - 1 :].log_softmax(-1).numpy()
     worst = 0.0
     for row, step in zip(said, steps, strict=True):

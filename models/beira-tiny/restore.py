@@ -20,7 +20,7 @@ from tokenizers import Tokenizer, models
 
 from export import STEPS_KEY, Tensors, text_tensors, vision_tensors
 from network import Network, Shape
-from tokens import SIZE, text_tokenizer
+from tokens import text_tokenizer
 
 
 def tensors(file: gguf.GGUFReader) -> Tensors:
@@ -42,7 +42,9 @@ def check_shapes(kept: Tensors, wanted: Tensors) -> None:
 
 def network(text: gguf.GGUFReader, vision: gguf.GGUFReader) -> Network:
     """The network that export.py wrote as these. Raises ValueError where a tensor is missing or of another shape."""
-    net = Network(replace(Shape(), layers=int(field(text, "qwen2vl.block_count")), vision_layers=int(field(vision, "clip.vision.block_count"))))
+    net = Network(replace(
+        Shape(), vocabulary=len(field(text, "tokenizer.ggml.tokens")), layers=int(field(text, "qwen2vl.block_count")), vision_layers=int(field(vision, "clip.vision.block_count"))
+    ))  # fmt: skip
     for head in net.aids.values():
         for p in head.parameters():
             torch.nn.init.zeros_(p)
@@ -61,7 +63,7 @@ def tokenizer(text: gguf.GGUFReader) -> Tokenizer:
     """The one that the text model was trained with."""
     tokens = field(text, "tokenizer.ggml.tokens")
     kinds = field(text, "tokenizer.ggml.token_type")
-    vocab = {token: i for i, (token, kind) in enumerate(zip(tokens, kinds, strict=True)) if kind == gguf.TokenType.NORMAL}
+    vocab = {token: i for i, (token, kind) in enumerate(zip(tokens, kinds, strict=True)) if kind in (gguf.TokenType.NORMAL, gguf.TokenType.UNUSED)}
     return text_tokenizer(models.BPE(vocab=vocab, merges=[tuple(m.split(" ")) for m in field(text, "tokenizer.ggml.merges")]))
 
 
@@ -84,7 +86,7 @@ def main() -> None:
     a.work.mkdir(parents=True, exist_ok=True)
     tokenizer(text).save(str(a.work / "tokenizer.json"))
     torch.save({"net": net.state_dict(), "step": int(step), "shape": asdict(net.s)}, a.work / "checkpoint.pt")
-    print(f"{a.work / 'checkpoint.pt'}: step {step}, {SIZE} tokens")
+    print(f"{a.work / 'checkpoint.pt'}: step {step}, {net.s.vocabulary} tokens")
 
 
 if __name__ == "__main__":

@@ -76,6 +76,22 @@ def syllables(rng: random.Random) -> str:
     return rng.choice("aeiou") + made if rng.random() < 0.12 else made
 
 
+CROSSED = tuple(sorted({*WORDS, *COMMON, *(word.lower() for word in (*NAMES, *CITIES) if " " not in word)}))
+"""What made-up words begin and end like."""
+_KEPT_OUT = {*WORDS_HELD_OUT, *(word.lower() for word in (*NAMES_HELD_OUT, *CITIES_HELD_OUT))}
+
+
+def crossed(rng: random.Random) -> str:
+    """The beginning of one word, now and then a part of another, and the end of a third: any piece of a word may come behind any other."""
+    while True:
+        a, b, c = (rng.choice(CROSSED) for _ in range(3))
+        i = rng.randrange(len(c))
+        middle = c[i : i + rng.randint(1, 3)] if rng.random() < 0.3 else ""
+        made = a[: rng.randint(1, len(a))] + middle + b[rng.randrange(len(b)) :]
+        if 3 <= len(made) <= 9 and made not in _KEPT_OUT:
+            return made
+
+
 def word(rng: random.Random, held_out: bool) -> str:
     """A known word, or, more often in training, one that never was: letters, or syllables."""
     r = rng.random()
@@ -83,19 +99,19 @@ def word(rng: random.Random, held_out: bool) -> str:
         return "".join(rng.choice(string.ascii_lowercase) for _ in range(rng.randint(3, 7)))
     if held_out:
         return rng.choice(WORDS_HELD_OUT)
-    return syllables(rng) if r < 0.48 else rng.choice(COMMON) if r < 0.75 else rng.choice(WORDS)
+    return syllables(rng) if r < 0.34 else crossed(rng) if r < 0.68 else rng.choice(COMMON) if r < 0.85 else rng.choice(WORDS)
 
 
 def name(rng: random.Random, held_out: bool) -> str:
-    if not held_out and rng.random() < 0.5:
-        return syllables(rng).capitalize()
+    if not held_out and (r := rng.random()) < 0.7:
+        return (syllables if r < 0.25 else crossed)(rng).capitalize()
     return rng.choice(NAMES_HELD_OUT if held_out else NAMES)
 
 
 def city(rng: random.Random, held_out: bool) -> str:
     """A city, or a made-up one: what is copied must not be what is known."""
-    if not held_out and rng.random() < 0.5:
-        made = (syllables(rng) + rng.choice(("", "", "n", "ville", "ton"))).capitalize()
+    if not held_out and (r := rng.random()) < 0.7:
+        made = (syllables(rng) + rng.choice(("", "", "n", "ville", "ton")) if r < 0.35 else crossed(rng)).capitalize()
         return f"{rng.choice(('New', 'San', 'Rio', syllables(rng).capitalize()))} {made}" if rng.random() < 0.15 else made
     return rng.choice(CITIES_HELD_OUT if held_out else CITIES)
 

@@ -16,13 +16,14 @@ import data
 from chats import Chat, parts
 from runtime.engine.request import Text
 
-SIZE = 1024
+SIZE = 2048
+"""Tokens of a new tokenizer, markup and all."""
 _SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 _BARE = r"\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 """The same, but for words without what stands before them."""
-SPACE, SPACED = "Ġ", 150
+SPACE, SPACED = "Ġ", 400
 """How byte-level encoding writes a space, and how many words at most are tokens together with one."""
 WHOLE = 0.9
 """Of the words that begin with one of these, how many must be it: ` can` would be in ` caneta`, and `caneta` then have other pieces behind
@@ -32,6 +33,8 @@ MARKUP = (
     "<|video_pad|>", "<tool_call>", "</tool_call>",
 )  # fmt: skip
 """The last ids, in this order."""
+PADDING = "[PAD"
+"""How tokens begin that no text has."""
 
 
 def examples(seed: int, count: int) -> Iterator[Chat]:
@@ -63,6 +66,7 @@ def train(seed: int, count: int = 9000) -> Tokenizer:
         if written in vocab and n >= WHOLE * begun[written] and len(vocab) < n_bare + SPACED:
             merges.append((SPACE, written))
             vocab[SPACE + written] = len(vocab)
+    vocab |= {f"{PADDING}{i}]": i for i in range(len(vocab), SIZE - len(MARKUP))}  # where texts are few
     return text_tokenizer(models.BPE(vocab=vocab, merges=merges))
 
 
@@ -83,12 +87,12 @@ def vocabulary(tokenizer: Tokenizer) -> tuple[list[str], list[tuple[str, str]]]:
     """Tokens by id, markup included, and merges."""
     model = json.loads(tokenizer.to_str())["model"]
     by_id = sorted(model["vocab"], key=model["vocab"].__getitem__)
-    padding = [f"[PAD{i}]" for i in range(len(by_id), SIZE - len(MARKUP))]
-    return [*by_id, *padding, *MARKUP], [tuple(m) for m in model["merges"]]
+    return [*by_id, *MARKUP], [tuple(m) for m in model["merges"]]
 
 
-def markup_ids() -> dict[str, int]:
-    return {name: SIZE - len(MARKUP) + i for i, name in enumerate(MARKUP)}
+def markup_ids(size: int) -> dict[str, int]:
+    """Of a vocabulary of `size` tokens, markup and all."""
+    return {name: size - len(MARKUP) + i for i, name in enumerate(MARKUP)}
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +222,7 @@ class Learner:
         return self.steps - self.common.averaging * (self.steps - self.looking)
 
     def rate(self) -> float:
-        """Warm-up at each stage's beginning, then even, then down to nothing over the last steps, a third by itself."""
+        """Warm-up at each stage's beginning, then even, then down to nothing over the last steps."""
         since = self.step - (0 if self.step < self.looking else self.looking)
         left = (self.steps - self.step) / max(1, self.common.slowing * (self.steps - self.looking))
         return min(1.0, (since + 1) / 30, 1.0 if self.step < self.looking else left)
@@ -313,15 +313,15 @@ def main() -> None:
     p.add_argument("--work", type=Path, required=True, help="tokenizer.json is there; checkpoint.pt is written there")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--looking", type=int, default=1000, help="steps before chats begin: the tower alone, and beside it the text model's first lessons")
-    p.add_argument("--steps", type=int, default=4500, help="steps in all")
-    p.add_argument("--slowing", type=float, default=0.5, help="the share of the steps, at the end, over which the rate falls to nothing")
+    p.add_argument("--steps", type=int, default=4800, help="steps in all")
+    p.add_argument("--slowing", type=float, default=0.4, help="the share of the steps, at the end, over which the rate falls to nothing")
     p.add_argument("--averaging", type=float, default=0.1, help="the share of the steps, at the end, whose weights' mean is exported")
     p.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")
     p.add_argument("--learners", type=int, default=2, help="processes of one thread each")
     a = p.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(1)
-    net, first = Network(Shape()), 0
+    net, first = Network(replace(Shape(), vocabulary=Encoder(a.work / "tokenizer.json").size)), 0
     if (file := a.work / "checkpoint.pt").exists():
         kept = torch.load(file, weights_only=False)
         net.take(kept["net"])

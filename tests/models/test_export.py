@@ -19,12 +19,16 @@ def test_a_model_is_restored_as_it_was_shipped(tmp_path: Path) -> None:
     import gguf
     import restore
     import torch
+    from encoding import Encoder
 
     shipped = [conftest.RECIPE / name for name in ("beira-tiny.gguf", "beira-tiny-mmproj.gguf")]
     text, vision = (gguf.GGUFReader(f) for f in shipped)
     restore.tokenizer(text).save(str(tmp_path / "tokenizer.json"))
     net = restore.network(text, vision)
     assert not any(p.any() for p in net.aids.parameters())
+    encoder = Encoder(tmp_path / "tokenizer.json")  # as training does, by which a network is made
+    assert encoder.size == net.s.vocabulary
+    assert encoder.markup["<|im_end|>"] == restore.field(text, "tokenizer.ggml.eos_token_id")
     torch.save(
         {"net": net.state_dict(), "step": restore.field(text, export.STEPS_KEY), "shape": asdict(net.s)},
         tmp_path / "checkpoint.pt",

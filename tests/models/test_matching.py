@@ -214,6 +214,15 @@ def called_twice() -> tuple[Encoded, str]:
     return made, "".join(map(chr, made.ids))
 
 
+def test_what_a_call_copies_from_the_request_counts_for_more() -> None:
+    made, told = called_twice()
+    first = told.index('{"name"', told.index("Lima"))  # behind the question
+    heavy = "".join(told[p] if p in made.factors and told[p].isalpha() else " " for p in range(first, len(told)))
+    assert heavy.split() == ["b", "Rome", "Oslo", "b", "Lima", "Bern"]  # which tool it is, and the values
+    at = told.index("Oslo", first)
+    assert [made.factors.get(at + i) for i in range(-1, 4)] == [None, 2.0, 2.0, 2.0, 2.0]
+
+
 def test_of_two_calls_every_token_knows_of_which_it_is() -> None:
     made, told = called_twice()
     parts_ = ["".join(told[place] for place, part in made.noted["part"] if part == n) for n in range(2)]

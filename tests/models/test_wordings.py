@@ -15,6 +15,7 @@ if not (RECIPE / "told.py").is_file():
 import answers
 import calling
 import data
+import lexicon
 import made
 import meanings
 import saying
@@ -132,6 +133,17 @@ def test_no_wording_held_out_comes_of_what_stands_before_a_request() -> None:
     for i in range(4000):
         asked, _, task = saying.question(random.Random(i), ("en", "pt")[i % 2], False)
         assert task not in ("spell", "repeat") or not any(one.fullmatch(asked) for one in held), asked
+
+
+def test_made_up_words_have_any_part_behind_any_other_and_are_none_that_is_held_out() -> None:
+    held_out = {word.lower() for word in (*lexicon.WORDS_HELD_OUT, *lexicon.NAMES_HELD_OUT, *lexicon.CITIES_HELD_OUT)}
+    made = [saying.crossed(random.Random(i)) for i in range(4000)]
+    assert not held_out & set(made)
+    assert all(3 <= len(word) <= 9 for word in made)
+    known = [word for word in made if word in saying.CROSSED]
+    assert len(known) < len(made) // 10
+    pairs = {word[i : i + 2] for word in saying.CROSSED for i in range(len(word) - 1)}
+    assert len({word[i : i + 2] for word in made for i in range(len(word) - 1)} - pairs) > len(pairs) // 4
 
 
 def test_a_number_is_quoted_where_the_definition_asks_for_a_string() -> None:

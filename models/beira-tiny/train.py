@@ -324,6 +324,8 @@ def main() -> None:
     net, first = Network(replace(Shape(), vocabulary=Encoder(a.work / "tokenizer.json").size)), 0
     if (file := a.work / "checkpoint.pt").exists():
         kept = torch.load(file, weights_only=False)
+        if (n := kept["shape"]["vocabulary"]) != net.s.vocabulary:
+            p.error(f"{file} has {n} tokens, tokenizer.json beside it {net.s.vocabulary}: they are not of one training")
         net.take(kept["net"])
         first = kept["step"]
     net.share_memory()

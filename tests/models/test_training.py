@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.models.conftest import RECIPE
 
 torch = pytest.importorskip("torch", reason="the extra `model` is not installed")
 
@@ -325,3 +330,15 @@ def test_a_pointed_head_is_one_of_its_layer() -> None:
             scores = q[head, place] @ k[head * s.kv_heads // s.heads].T / s.head**0.5
             assert torch.allclose(given[: place + 1], scores[: place + 1].log_softmax(-1), atol=1e-5)
             assert bool(given[place + 1 :].isneginf().all())
+
+
+def test_a_checkpoint_of_another_tokenizer_is_refused(tmp_path: Path) -> None:
+    import tokens
+
+    tokens.train(1, 200).save(str(tmp_path / "tokenizer.json"))
+    torch.save({"net": {}, "step": 5, "shape": {"vocabulary": 1024}}, tmp_path / "checkpoint.pt")
+    command = [sys.executable, str(RECIPE / "train.py"), "--work", str(tmp_path)]
+    paths = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, env=paths)
+    assert ended.returncode == 2
+    assert f"checkpoint.pt has 1024 tokens, tokenizer.json beside it {tokens.SIZE}" in ended.stderr

@@ -15,7 +15,7 @@ from chats import Chat
 from encoded import MOST_LETTERS, MOST_SHAPES, Encoded
 from encoding import Encoder
 from lexicon import COLOURS, KINDS
-from network import KIND_CLASSES, PATCH_VALUES, SEEN, SHARED_LETTERS
+from network import KIND_CLASSES, LIKE, PATCH_VALUES, SEEN, SHARED_LETTERS
 from scenes import CELL, Scene, draw_page, padded_cells, picture_size, pixels
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
@@ -45,22 +45,24 @@ class Pictures:
 
 @dataclass(slots=True)
 class Batch:
-    """`tokens` (b, n), `positions` (3, b, n); `weights` (b, n) of predicting the token; `at`: flat places of the pictures' rows."""
+    """Chats, one behind the other, `lengths` (b,) each, and some filling as the last: `tokens` (t,), `positions` (3, t); `weights` (t,) of predicting the token;
+    `at`: places of the pictures' rows."""
 
     kind: str
+    lengths: np.ndarray
     tokens: np.ndarray
     positions: np.ndarray
     weights: np.ndarray
     pictures: Pictures | None = None
     at: np.ndarray | None = None
     boxed: np.ndarray | None = None
-    """(boxes' tokens, 5): flat place and the box in tokens, NaN for each coordinate that is not asked there."""
+    """(boxes' tokens, 5): place and the box in tokens, NaN for each coordinate that is not asked there."""
     pointed: np.ndarray | None = None
     """(answers' tokens, 3): chat, place in it and head of what must look at its source."""
     sources: np.ndarray | None = None
-    """(answers' tokens, n): where that is."""
+    """(answers' tokens, longest): where that is."""
     noted: dict[str, np.ndarray] = field(default_factory=dict)
-    """By aid, (tokens, 2): flat place and the class that is asked for there: the tens of the coordinate that comes next
+    """By aid, (tokens, 2): place and the class that is asked for there: the tens of the coordinate that comes next
     (`measured`), the direction (`side`), the kind of work (`sort`), what a word means (`meaning`), which letter or shape comes next (`turn`), which tool is
     defined (`tool`), called (`called`) or has a question's word (`whose`), which argument (`slot`), and of which call (`part`); which
     tool an answer calls first, if any (`chosen`), which argument of which call a call's token is of (`argument`, `nth call`), which comes
@@ -158,35 +160,35 @@ def pictures_of(scenes: list[Scene]) -> Pictures:
 
 
 def batch_of(kind: str, made: list[Encoded], scenes: list[Scene], rng: random.Random) -> Batch:
-    """Chats, encoded, and what they show, padded on the right. Now and then a text's positions jump, as if much had been said in between."""
+    """Chats, encoded, and what they show. Now and then a text's positions jump, as if much had been said in between."""
+    lengths = np.array([len(one.ids) for one in made])
+    starts, n = np.cumsum(lengths) - lengths, int(lengths.sum())
+    if more := -n % LIKE:
+        lengths = np.append(lengths, more)
+    tokens, weights, positions = np.zeros(n + more, np.int64), np.zeros(n + more, np.float32), np.zeros((3, n + more), np.int64)
     pointed = [(i, place, head, source) for i, one in enumerate(made) for place, head, source in one.pointed]
-    longest = -(-max(len(one.ids) for one in made) // 8) * 8
-    tokens = np.full((len(made), longest), 0, np.int64)
-    weights = np.zeros((len(made), longest), np.float32)
-    positions = np.zeros((3, len(made), longest), np.int64)
     at = []
-    for i, one in enumerate(made):
-        ids, w, pictures = one.ids, one.weights, one.pictures
-        tokens[i, : len(ids)] = ids
-        weights[i, : len(ids)] = w
-        p = positions_of(len(ids), pictures)
+    for one, start in zip(made, starts.tolist(), strict=True):
+        end = start + len(one.ids)
+        tokens[start:end], weights[start + 1 : end] = one.ids, one.weights[1:]
+        p = positions_of(len(one.ids), one.pictures)
         if kind in ("saying", "repeating", "asking") and rng.random() < 0.3:
-            p[:, rng.randrange(len(ids)) :] += rng.randint(1, 1800)
-        positions[:, i, : len(ids)] = p
-        at += [i * longest + place + k for place, columns, rows in pictures for k in range(columns * rows)]
+            p[:, rng.randrange(len(one.ids)) :] += rng.randint(1, 1800)
+        positions[:, start:end] = p
+        at += [start + place + k for place, columns, rows in one.pictures for k in range(columns * rows)]
     asked = np.array([p[:3] for p in pointed], np.int64).reshape(-1, 3)
-    sources = np.zeros((len(pointed), longest), bool)
+    sources = np.zeros((len(pointed), int(lengths.max())), bool)
     for i, (*_, source) in enumerate(pointed):
         sources[i, source] = True
     noted = {
-        name: np.array([(i * longest + place, value) for i, one in enumerate(made) for place, value in one.noted.get(name, ())], np.int64)
+        name: np.array([(start + place, value) for start, one in zip(starts.tolist(), made, strict=True) for place, value in one.noted.get(name, ())], np.int64)
         for name in sorted({name for one in made for name, asked in one.noted.items() if asked})
     }
     if not scenes:
-        return Batch(kind, tokens, positions, weights, pointed=asked, sources=sources, noted=noted)
-    boxed = [(i * longest + place, *(v / CELL for v in box)) for i, one in enumerate(made) for place, box in one.boxed]
+        return Batch(kind, lengths, tokens, positions, weights, pointed=asked, sources=sources, noted=noted)
+    boxed = [(start + place, *(v / CELL for v in box)) for start, one in zip(starts.tolist(), made, strict=True) for place, box in one.boxed]
     boxes = np.array(boxed, np.float32).reshape(-1, 5)
-    return Batch(kind, tokens, positions, weights, pictures_of(scenes), np.array(at), boxes, asked, sources, noted)
+    return Batch(kind, lengths, tokens, positions, weights, pictures_of(scenes), np.array(at), boxes, asked, sources, noted)
 
 
 def group(seed: int, index: int, kind: str, size: int, encoder: Encoder, count: int = 4) -> list[Any]:

@@ -41,7 +41,8 @@ class Encoded:
     """A chat: ids, weights, (place, columns, rows) of its pictures, `boxed` as a batch has it; `noted`: by aid, (place, class).
 
     `pointed`: (place, head, places of the source); `texts`: all of them, in order; `recognised`: of the last question's words
-    that a single tool's definition has, which tool's; `factors`: of the weights of those tokens on which an answer's truth hangs.
+    that a single tool's definition has, which tool's; `defined`: the places of names and descriptions of tools, and whose they are;
+    `defining`: of the words there, where they are; `factors`: of the weights of those tokens on which an answer's truth hangs.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -52,6 +53,8 @@ class Encoded:
     pointed: list[tuple[int, int, list[int]]] = field(default_factory=list)
     texts: list[Said] = field(default_factory=list)
     recognised: dict[int, int] = field(default_factory=dict)
+    defined: dict[int, int] = field(default_factory=dict)
+    defining: dict[str, list[int]] = field(default_factory=dict)
     factors: dict[int, float] = field(default_factory=dict)
 
     def add(self, text: str, pieces: Pieces, weight: float) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 import batches
 from batches import Batch, Pictures
 from encoded import MOST_PIECE
-from network import ASKED_LAYERS, COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, OWN_LAYERS, PAIRS, POINTED_LAYERS, TOLD_LAYER, WORDS_LAYER, Network, waves
+from network import ASKED_LAYERS, COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, OWN_LAYERS, PAIRS, POINTED_LAYERS, TOLD_LAYER, WORDS_LAYER, Network, Segments, waves
 from scenes import CELL
 
 SHARES = {
@@ -114,18 +115,15 @@ def look_loss(net: Network, p: Pictures) -> dict[str, Tensor]:
 
 
 def noted_losses(net: Network, batch: Batch, tapped: list[Tensor]) -> dict[str, Tensor]:
-    """Of the aids that tell classes apart, by what the layers gave."""
+    """Of the aids that tell classes apart, by what the layers gave. In 32 bits: products in bfloat16 are compiled for each number of
+    tokens, which takes longer than these do."""
     losses = {}
-    for name, noted in batch.noted.items():
-        place, truth = torch.from_numpy(noted).unbind(1)
-        known = tapped[ASKED_LAYERS[name]].reshape(-1, net.s.hidden)[place]
-        losses[name] = F.cross_entropy(net.aids[name](F.rms_norm(known, known.shape[-1:])), truth)
+    with torch.autocast("cpu", enabled=False):
+        for name, noted in batch.noted.items():
+            place, truth = torch.from_numpy(noted).unbind(1)
+            known = tapped[ASKED_LAYERS[name]][place]
+            losses[name] = F.cross_entropy(net.aids[name](F.rms_norm(known, known.shape[-1:])), truth)
     return losses
-
-
-def noted_at(batch: Batch, layer: int) -> Tensor:
-    """The flat tokens, sorted, of which the aids ask what a layer gives."""
-    return torch.from_numpy(np.unique(np.concatenate([noted[:, 0] for name, noted in batch.noted.items() if ASKED_LAYERS[name] == layer])))
 
 
 def shown_losses(net: Network, p: Pictures, merged: Tensor, tapped: list[Tensor], at: Tensor) -> dict[str, Tensor]:
@@ -133,10 +131,10 @@ def shown_losses(net: Network, p: Pictures, merged: Tensor, tapped: list[Tensor]
     losses: dict[str, Tensor] = {}
 
     def of(layer: int) -> Tensor:
-        known = tapped[layer].reshape(-1, net.s.hidden)[at].view(*merged.shape[:2], -1)
+        known = tapped[layer][at].view(*merged.shape[:2], -1)
         return F.rms_norm(known, known.shape[-1:])
 
-    told = tapped[TOLD_LAYER].reshape(-1, net.s.hidden)[at].view(*merged.shape[:2], -1)
+    told = tapped[TOLD_LAYER][at].view(*merged.shape[:2], -1)
     losses["told"] = seen_loss(net.aids["told"](told), p)
     losses["placed"] = placed_loss(net.aids["placed"](told), p)
     counted = of(WORDS_LAYER)  # a layer more, to pass on what was counted
@@ -151,36 +149,43 @@ def shown_losses(net: Network, p: Pictures, merged: Tensor, tapped: list[Tensor]
     return losses
 
 
-def pointed_loss(batch: Batch, asked: Tensor, attention: list[tuple[Tensor, Tensor]]) -> Tensor:
+def pointed_loss(batch: Batch, asked: Tensor, attention: list[list[tuple[Tensor, Tensor]]]) -> Tensor:
     """Of the attention that each layer pays what it is to look at."""
-    sources, weights = torch.from_numpy(batch.sources), torch.from_numpy(batch.weights)[:, 1:]
-    w = weights[asked[:, 0], asked[:, 1]].clamp_min(0.3)  # of the token that comes next; the least is a question's words'
-    missed = [-(a.masked_fill(~sources[which], -torch.inf).logsumexp(-1) * w[which]).sum() / w[which].sum() for which, a in attention]
+    sources, weights = torch.from_numpy(batch.sources), F.pad(torch.from_numpy(batch.weights)[1:], (0, 1))
+    starts = Segments.of(torch.from_numpy(batch.lengths)).bounds[:, 0]
+    w = weights[starts[asked[:, 0]] + asked[:, 1]].clamp_min(0.3)  # of the token that comes next; the least is a question's words'
+    missed = []
+    for layer in attention:
+        each = [-(logs.masked_fill(~sources[which, : logs.shape[1]], -torch.inf).logsumexp(-1) * w[which]).sum() for which, logs in layer]
+        missed.append(torch.stack(each).sum() / sum(w[which].sum() for which, _ in layer))
     return sum(missed, torch.zeros(())) / len(missed)
+
+
+def told_of(net: Network, batch: Batch, **asked: Any) -> Any:
+    """What `Network.hidden` gives."""
+    return net.hidden(torch.from_numpy(batch.tokens), torch.from_numpy(batch.positions), Segments.of(torch.from_numpy(batch.lengths)), **asked)
 
 
 def aside_loss(net: Network, batch: Batch) -> dict[str, Tensor]:
     """Of what nothing answers, requests, tools and pictures alone: what they are about and show, from the layers below which that
     is asked; of choices, from one more. Of pictures that are "showing" the tower learns nothing, only what tells of them."""
-    tokens, positions = torch.from_numpy(batch.tokens), torch.from_numpy(batch.positions)
     if batch.kind == "choosing":
         asked = torch.from_numpy(batch.pointed)
-        _, tapped, attention = net.hidden(tokens, positions, None, None, asked, POINTED_LAYERS[0] + 1, noted_at(batch, POINTED_LAYERS[0]))
+        _, tapped, attention = told_of(net, batch, asked=asked, depth=POINTED_LAYERS[0] + 1)
         return noted_losses(net, batch, tapped) | {"pointed": pointed_loss(batch, asked, attention)}
     if batch.pictures is None:
-        _, tapped, _ = net.hidden(tokens, positions, None, None, None, WORDS_LAYER + 1, noted_at(batch, WORDS_LAYER))
+        _, tapped, _ = told_of(net, batch, depth=WORDS_LAYER + 1)
         return noted_losses(net, batch, tapped)
     with torch.set_grad_enabled(batch.kind != "showing"):
         rows, merged = net.vision(batches.normalised(batch.pictures.patches), batch.pictures.columns, batch.pictures.rows)
     at = torch.from_numpy(batch.at)
-    _, tapped, _ = net.hidden(tokens, positions, rows.reshape(-1, net.s.hidden), at, depth=WORDS_LAYER + 1)
+    _, tapped, _ = told_of(net, batch, image_rows=rows.flatten(0, 1), at=at, depth=WORDS_LAYER + 1)
     of_tower = {} if batch.kind == "showing" else tower_losses(net, batch.pictures, merged)
     return of_tower | shown_losses(net, batch.pictures, merged, tapped, at)
 
 
 def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
     """`answer` is a sum over weights' tokens, with `weight` to divide by; the aids' losses are means."""
-    tokens, weights = torch.from_numpy(batch.tokens), torch.from_numpy(batch.weights)[:, 1:]
     rows = at = None
     losses: dict[str, Tensor] = {}
     if batch.pictures is not None:
@@ -188,11 +193,11 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
         rows, merged = net.vision(batches.normalised(p.patches), p.columns, p.rows)
         losses |= tower_losses(net, p, merged)
         at = torch.from_numpy(batch.at)
-    flat = None if rows is None else rows.reshape(-1, net.s.hidden)
+    flat = None if rows is None else rows.flatten(0, 1)
     asked = None if batch.pointed is None else torch.from_numpy(batch.pointed)
+    weights = torch.from_numpy(batch.weights)[1:]
     kept = weights > 0
-    needed = (F.pad(kept, (0, 1))).flatten().nonzero()[:, 0]
-    out, tapped, attention = net.hidden(tokens, torch.from_numpy(batch.positions), flat, at, asked, needed=needed)
+    out, tapped, attention = told_of(net, batch, image_rows=flat, at=at, asked=asked, needed=kept.nonzero()[:, 0])
     if attention and asked is not None:
         losses["pointed"] = pointed_loss(batch, asked, attention)
     losses |= noted_losses(net, batch, tapped)
@@ -200,18 +205,18 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
         losses |= shown_losses(net, p, merged, tapped, at)
         if batch.boxed is not None and len(batch.boxed):
             noted = torch.from_numpy(batch.boxed)
-            pointed = tapped[POINTED_LAYERS[-1]].reshape(-1, net.s.hidden)[noted[:, 0].long()]
+            pointed = tapped[POINTED_LAYERS[-1]][noted[:, 0].long()]
             boxes = noted[:, 1:]
             losses["boxed"] = (net.aids["boxed"](pointed) - boxes)[~boxes.isnan()].abs().mean()
             said = net.aids["boxed waves"](F.rms_norm(pointed, pointed.shape[-1:]))
             losses["waved"] = losses["waved"] + waved_loss(said, boxes, ~boxes.isnan())
-    logits = net.logits(out.reshape(-1, net.s.hidden)[needed])
-    each = F.cross_entropy(logits, tokens[:, 1:][kept], reduction="none")
+    logits, wanted = net.logits(out), torch.from_numpy(batch.tokens)[1:][kept]
+    each = F.cross_entropy(logits, wanted, reduction="none")
     w = weights[kept]
     losses["answer"] = (each * w).sum()
     losses["weight"] = w.sum()
     answers = w >= 1
-    losses["right"] = (logits.argmax(-1) == tokens[:, 1:][kept])[answers].float().mean().detach()
+    losses["right"] = (logits.argmax(-1) == wanted)[answers].float().mean().detach()
     return losses
 
 

@@ -83,18 +83,18 @@ def note_request(made: Encoded, chat: Chat, asked: Turn, turn: Turn) -> None:
     for sort in asked.sorts:
         if is_told(sort, text):
             made.note("sort", (pieces[-1][0], len(made.ids) - 1), sort)
-    tools, told = made.texts[0]
-    defined = {p: i for i, t in enumerate(chat.tools) for p in _definition(made, t["function"]["name"])}
+    if not made.defined:
+        made.defined |= {p: i for i, t in enumerate(chat.tools) for p in _definition(made, t["function"]["name"])}
+        tools, told = made.texts[0]
+        for word in re.finditer(WORD, tools):
+            made.defining.setdefault(word.group().lower(), []).extend(p for p in places(told, word.span()) if p in made.defined)
     made.recognised.clear()
-    words: dict[str, list[int]] = {}
-    for word in re.finditer(WORD, tools):
-        words.setdefault(word.group().lower(), []).extend(p for p in places(told, word.span()) if p in defined)
     for word in re.finditer(WORD, text.removeprefix("user\n")):
         low = word.group().lower()
         if low not in EMPTY:
-            source = sorted({p for same in (low, *MEANINGS.get(low, ())) for p in words.get(same, ())})
+            source = sorted({p for same in (low, *MEANINGS.get(low, ())) for p in made.defining.get(same, ())})
             at = len("user\n") * text.startswith("user\n")
-            place, whose = places(pieces, (word.start() + at, word.end() + at))[-1], {defined[p] for p in source}
+            place, whose = places(pieces, (word.start() + at, word.end() + at))[-1], {made.defined[p] for p in source}
             made.pointed.append((place, RECOGNISING, source or [0]))
             if len(whose) == 1:
                 made.recognised[place] = min(*whose, MOST_TOOLS - 1)

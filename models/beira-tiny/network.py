@@ -1,7 +1,7 @@
 """Qwen2.5-VL's mathematics in plain torch, at the embedded model's shape: what is trained. parity.py holds it to transformers.
 
-Pictures of one size make one tensor and texts are padded on the right, where causal attention never looks: no masks but
-the vision tower's windows. Its norms' epsilon is that of llama.cpp (1e-6 in the tower, none in the text model).
+Texts and pictures stand one behind the other, whatever their lengths; only attention knows which tokens belong together (`Segments`).
+Norms' epsilon is that of llama.cpp (1e-6 in the tower, none in the text model).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import kernels
 from encoded import MOST_CALLS, MOST_COPIED, MOST_LETTERS, MOST_PIECE, MOST_SHAPES, MOST_SLOTS, MOST_TOOLS, NO_LETTER, RECOGNISING, TASKS
 from made import SORTS
 from meanings import ROWS
@@ -20,6 +21,9 @@ from meanings import ROWS
 PATCH, MERGE, WINDOW = 14, 2, 4
 """Pixels a patch, patches a token's side, tokens a window's side."""
 PATCH_VALUES = 3 * PATCH * PATCH
+TEXT_EPS, TOWER_EPS = 1e-8, 1e-6
+LIKE = 64
+"""Tokens are filled up to a multiple of so many: products of matrices are compiled for each shape."""
 STRIP = 128
 """Queries whose attention is computed together."""
 OWN_LAYERS, TOLD_LAYER, WORDS_LAYER, POINTED_LAYERS = (0, 1), 2, 3, (4, 5)
@@ -73,6 +77,35 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
 
 
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """Which tokens belong together, of many that stand one behind the other: of each text, picture or window, where it starts and how long it is."""
+
+    bounds: Tensor
+    """(count, 2), int32; all tokens are of one."""
+
+    @classmethod
+    def of(cls, lengths: Tensor) -> Segments:
+        return cls(torch.stack((lengths.cumsum(0) - lengths, lengths), 1).int())
+
+    def apart(self, x: Tensor) -> Tensor:
+        """(t, heads, d) to (count, heads, longest, d), the shorter ones filled up with some other tokens."""
+        return x[self._places()[0].clamp_max(len(x) - 1)].transpose(1, 2)
+
+    def together(self, x: Tensor) -> Tensor:
+        """And back: (count, heads, longest, d) to (t, heads · d)."""
+        return x.transpose(1, 2)[self._places()[1]].flatten(1)
+
+    def is_there(self) -> Tensor:
+        """(count, longest)"""
+        return self._places()[1]
+
+    def _places(self) -> tuple[Tensor, Tensor]:
+        start, length = self.bounds.long().unbind(1)
+        place = torch.arange(int(length.max()))
+        return start[:, None] + place, place < length[:, None]
+
+
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     """What (b, n, d) queries gather, in products of matrices: of 32 values a head, torch's own attention takes two to six
     times as long as this in bfloat16. `mask` is added; q is scaled."""
@@ -94,27 +127,6 @@ def attend_before(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.cat(made, 3).view(b, heads, n, d)
 
 
-def attend_from(q: Tensor, k: Tensor, v: Tensor, places: Tensor) -> Tensor:
-    """Alike of (b, heads, m, d) queries of some tokens, at (b, m) places."""
-    b, heads, m, d = q.shape
-    kv, n = k.shape[1:3]
-    q = (q / math.sqrt(d)).reshape(b * kv, -1, d)
-    later = torch.arange(n) > places[..., None]
-    mask = torch.zeros(b, m, n, dtype=q.dtype).masked_fill_(later, -torch.inf)
-    mask = mask[:, None, None].expand(b, kv, heads // kv, m, n).reshape(b * kv, -1, n)
-    return attend(q, k.reshape(b * kv, n, d), v.reshape(b * kv, n, d), mask).view(b, heads, m, d)
-
-
-def beside_each_other(flat: Tensor, b: int, n: int) -> tuple[Tensor, Tensor]:
-    """Sorted flat places in (b, n) to (b, m) places in each row, the shorter rows filled up with 0, and which of these are meant."""
-    row = flat // n
-    counts = row.bincount(minlength=b)
-    is_meant = torch.arange(int(counts.max())) < counts[:, None]
-    places = torch.zeros(is_meant.shape, dtype=torch.long)
-    places[is_meant] = flat % n
-    return places, is_meant
-
-
 class TextBlock(nn.Module):
     def __init__(self, s: Shape) -> None:
         super().__init__()
@@ -126,45 +138,53 @@ class TextBlock(nn.Module):
         self.gate_up = nn.Linear(s.hidden, 2 * s.ffn, bias=False)
         self.down = nn.Linear(s.ffn, s.hidden, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, needed: Tensor | None = None) -> Tensor:
-        """(b, n, hidden) to the same; of those flat places alone, sorted, if some are given, where the rest stays what it was."""
-        s, (b, n, _) = self.s, x.shape
-        q, k, v = self.qkv(rms(x, self.norm1, 1e-8)).split((s.hidden, s.kv_heads * s.head, s.kv_heads * s.head), -1)
-        q = rotate(q.view(b, n, s.heads, s.head).transpose(1, 2), cos, sin)
-        k = rotate(k.view(b, n, s.kv_heads, s.head).transpose(1, 2), cos, sin)
-        v = v.view(b, n, s.kv_heads, s.head).transpose(1, 2)
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, texts: Segments, needed: Tensor | None = None) -> Tensor:
+        """(t, hidden) tokens to the same; to (needed, hidden) of some of them, if these are given."""
+        gathered = self.gathered(x, cos, sin, texts)
         if needed is None:
-            return self.widened(x, attend_before(q, k, v).transpose(1, 2).reshape(b, n, s.hidden))
-        places, is_meant = beside_each_other(needed, b, n)
-        a = attend_from(q.gather(2, places[:, None, :, None].expand(b, s.heads, -1, s.head)), k, v, places)
-        flat = x.reshape(b * n, s.hidden)
-        made = self.widened(flat[needed], a.transpose(1, 2).reshape(b, -1, s.hidden)[is_meant])
-        return flat.index_copy(0, needed, made).view(x.shape)
+            return self.widened(x, gathered)
+        more = -len(needed) % LIKE
+        return self.widened(*(F.pad(t[needed], (0, 0, 0, more)) for t in (x, gathered)))[: len(needed)]
+
+    def gathered(self, x: Tensor, cos: Tensor, sin: Tensor, texts: Segments) -> Tensor:
+        """By attention, (t, hidden)."""
+        s = self.s
+        if kernels.are_usable():
+            return kernels.Gathered.apply(x, self.norm1, self.qkv.weight, self.qkv.bias, cos, sin, texts.bounds, s.heads, s.kv_heads, True, TEXT_EPS)
+        q, k, v = self.qkv(rms(x, self.norm1, TEXT_EPS)).view(len(x), -1, s.head).split((s.heads, s.kv_heads, s.kv_heads), 1)
+        q, k = rotate(q, cos[:, None], sin[:, None]), rotate(k, cos[:, None], sin[:, None])
+        return texts.together(attend_before(*(texts.apart(t) for t in (q, k, v))))
 
     def widened(self, x: Tensor, gathered: Tensor) -> Tensor:
         """What comes behind attention."""
+        if kernels.are_usable():
+            return kernels.Widened.apply(x, gathered, self.out.weight, None, self.norm2, self.gate_up.weight, None, self.down.weight, None, TEXT_EPS)
         x = x + self.out(gathered)
-        gate, up = self.gate_up(rms(x, self.norm2, 1e-8)).chunk(2, -1)
+        gate, up = self.gate_up(rms(x, self.norm2, TEXT_EPS)).chunk(2, -1)
         return x + self.down(F.silu(gate) * up)
 
-    def attending(self, x: Tensor, cos: Tensor, sin: Tensor, asked: Tensor) -> Tensor:
-        """Logarithms of attention (m, n) of the tokens `asked` for, (m, 3) of text, place and head, sorted by text. Behind the last head comes the first."""
-        s, (_, n, _) = self.s, x.shape
+    def attending(self, x: Tensor, cos: Tensor, sin: Tensor, texts: Segments, asked: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Of the tokens `asked` for, (m, 3) of text, place in it and head, logarithms of attention: by text and its keys' head, which of `asked` they are, and
+        (those, length). Behind the last head comes the first."""
+        s = self.s
         kv, made = s.kv_heads * s.head, []
         q_weight, k_weight, _ = self.qkv.weight.split((s.hidden, kv, kv))
         q_bias, k_bias, _ = self.qkv.bias.split((s.hidden, kv, kv))
         for i in asked[:, 0].unique(sorted=True).tolist():
-            place, head = asked[asked[:, 0] == i, 1:].unbind(1)
-            head = head % s.heads
-            h = rms(x[i], self.norm1, 1e-8)
-            k = rotate(F.linear(h, k_weight, k_bias).view(n, s.kv_heads, s.head).transpose(0, 1), cos[i], sin[i])
+            mine = (asked[:, 0] == i).nonzero()[:, 0]
+            place, head = asked[mine, 1], asked[mine, 2] % s.heads
+            start, n = texts.bounds[i].tolist()
+            h = rms(x[start : start + n], self.norm1, TEXT_EPS)
+            c, d = cos[start : start + n], sin[start : start + n]
+            k = rotate(F.linear(h, k_weight, k_bias).view(n, s.kv_heads, s.head).transpose(0, 1), c, d)
             q = F.linear(h[place], q_weight, q_bias).view(-1, s.heads, s.head)[torch.arange(len(place)), head]
-            q = rotate(q, cos[i, 0, place], sin[i, 0, place]) / math.sqrt(s.head)
-            group = head // (s.heads // s.kv_heads)
-            scores = torch.stack([q @ one.T for one in k], 1)[torch.arange(len(place)), group]
-            later = torch.arange(n) > place[:, None]
-            made.append(scores.masked_fill(later, -torch.inf).log_softmax(-1))
-        return torch.cat(made)
+            q = rotate(q, c[place], d[place]) / math.sqrt(s.head)
+            for group, keys in enumerate(k):
+                which = (head // (s.heads // s.kv_heads) == group).nonzero()[:, 0]
+                if len(which):
+                    later = torch.arange(n) > place[which, None]
+                    made.append((mine[which], (q[which] @ keys.T).masked_fill(later, -torch.inf).log_softmax(-1)))
+        return made
 
 
 class VisionBlock(nn.Module):
@@ -175,15 +195,21 @@ class VisionBlock(nn.Module):
         self.qkv, self.out = nn.Linear(h, 3 * h), nn.Linear(h, h)
         self.gate_up, self.down = nn.Linear(h, 2 * s.vision_ffn), nn.Linear(s.vision_ffn, h)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
-        b, n, h = x.shape
-        heads = self.s.vision_heads
-        q, k, v = self.qkv(rms(x, self.norm1, 1e-6)).view(b, n, 3, heads, h // heads).permute(2, 0, 3, 1, 4).unbind(0)
-        q = rotate(q, cos, sin) / math.sqrt(h // heads)
-        q, k, v = (t.reshape(b * heads, n, -1) for t in (q, rotate(k, cos, sin), v))
-        a = attend(q, k, v, mask).view(b, heads, n, -1)
-        x = x + self.out(a.transpose(1, 2).reshape(b, n, h))
-        gate, up = self.gate_up(rms(x, self.norm2, 1e-6)).chunk(2, -1)
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, parts: Segments) -> Tensor:
+        """(t, vision_hidden) patches to the same, each part by itself."""
+        s = self.s
+        if kernels.are_usable():
+            gathered = kernels.Gathered.apply(x, self.norm1, self.qkv.weight, self.qkv.bias, cos, sin, parts.bounds, s.vision_heads, s.vision_heads, False, TOWER_EPS)
+            weights = self.out.weight, self.out.bias, self.norm2, self.gate_up.weight, self.gate_up.bias, self.down.weight, self.down.bias
+            return kernels.Widened.apply(x, gathered, *weights, TOWER_EPS)
+        head = s.vision_hidden // s.vision_heads
+        q, k, v = self.qkv(rms(x, self.norm1, TOWER_EPS)).view(len(x), -1, head).chunk(3, 1)
+        q, k = rotate(q, cos[:, None], sin[:, None]) / math.sqrt(head), rotate(k, cos[:, None], sin[:, None])
+        q, k, v = (parts.apart(t) for t in (q, k, v))
+        mask = torch.zeros(q.shape[0], 1, 1, q.shape[2], dtype=q.dtype).masked_fill_(~parts.is_there()[:, None, None], -torch.inf)
+        a = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), mask.expand(-1, s.vision_heads, -1, -1).flatten(0, 1))
+        x = x + self.out(parts.together(a.view(q.shape)))
+        gate, up = self.gate_up(rms(x, self.norm2, TOWER_EPS)).chunk(2, -1)
         return x + self.down(F.silu(gate) * up)
 
 
@@ -200,24 +226,27 @@ class Vision(nn.Module):
 
     def forward(self, patches: Tensor, columns: int, rows: int) -> tuple[Tensor, Tensor]:
         """Rows for the text model, and the normed patches of each token side by side."""
-        cos, sin, mask = self._geometry(columns, rows)
-        x = self.patch(patches).float()
+        b, n, _ = patches.shape
+        order, windows, cos, sin = self._geometry(columns, rows)
+        whole, windows = Segments.of(torch.full((b,), n)), Segments.of(windows.repeat(b))
+        x = self.patch(patches.view(b, n // 4, 4, -1)[:, order].view(b * n, -1)).float()
+        cos, sin = cos.repeat(b, 1), sin.repeat(b, 1)
         for i, block in enumerate(self.blocks):
-            is_full = (i + 1) % self.s.vision_pattern == 0
-            x = block(x, cos, sin, torch.zeros_like(mask) if is_full else mask)
-        b = x.shape[0]
-        merged = rms(x, self.norm, 1e-6).reshape(b, rows * columns, -1)
+            x = block(x, cos, sin, whole if (i + 1) % self.s.vision_pattern == 0 else windows)
+        merged = rms(x, self.norm, TOWER_EPS).view(b, n // 4, -1)[:, order.argsort()]
         return self.merge2(F.gelu(self.merge1(merged))).float(), merged
 
-    def _geometry(self, columns: int, rows: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Angles of the patches (token by token, 2 x 2 each), and what is added where two are not within one window."""
-        r, c, i, j = (t.reshape(-1) for t in torch.meshgrid(*(torch.arange(n) for n in (rows, columns, 2, 2)), indexing="ij"))
+    def _geometry(self, columns: int, rows: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Tokens window by window, of each window how many patches it has, and the patches' angles in that order (of a token, 2 x 2)."""
+        r, c = (t.reshape(-1) for t in torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij"))
+        _, window, sizes = (r // WINDOW * 1000 + c // WINDOW).unique(return_inverse=True, return_counts=True)
+        order = window.argsort(stable=True)
         half = self.s.vision_hidden // self.s.vision_heads // 2
         frequencies = 10000.0 ** -(torch.arange(0, half, 2) / half)
-        angles = torch.cat([(2 * r + i)[:, None] * frequencies, (2 * c + j)[:, None] * frequencies], -1)
-        window = (r // WINDOW) * 1000 + c // WINDOW
-        mask = torch.zeros(len(r), len(r)).masked_fill(window[:, None] != window[None], -torch.inf)
-        return angles.cos(), angles.sin(), mask
+        down, across = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1])
+        places = (2 * r[order][:, None] + down).flatten(), (2 * c[order][:, None] + across).flatten()
+        angles = torch.cat([place[:, None] * frequencies for place in places], -1)
+        return order, 4 * sizes, angles.cos(), angles.sin()
 
 
 class Network(nn.Module):
@@ -269,31 +298,33 @@ class Network(nn.Module):
             block.down.weight.data *= 0.3
 
     def angles(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """(3, b, n) positions in time, height and width to cosines and sines of (b, 1, n, head / 2)."""
+        """(3, t) positions in time, height and width to cosines and sines of (t, head / 2)."""
         half = self.s.head // 2
         frequencies = self.s.rope_base ** -(torch.arange(half) / half)
         section = torch.repeat_interleave(torch.arange(3), torch.tensor(self.s.rope_sections))
-        chosen = positions[section].permute(1, 2, 0).float() * frequencies
-        return chosen.cos()[:, None], chosen.sin()[:, None]
+        chosen = positions[section].T.contiguous() * frequencies
+        return chosen.cos(), chosen.sin()
 
     def hidden(
         self,
         tokens: Tensor,
         positions: Tensor,
-        image_rows: Tensor | None,
-        at: Tensor | None,
+        texts: Segments,
+        image_rows: Tensor | None = None,
+        at: Tensor | None = None,
         asked: Tensor | None = None,
         depth: int | None = None,
         needed: Tensor | None = None,
-    ) -> tuple[Tensor, list[Tensor], list[tuple[Tensor, Tensor]]]:
-        """The last layer's output, every layer's, and, of each layer that is asked, which of `asked` and what they attend to.
+    ) -> tuple[Tensor, list[Tensor], list[list[tuple[Tensor, Tensor]]]]:
+        """Of (t,) tokens and their (3, t) positions, the last layer's output, every layer's, and, of each layer that is asked, which of `asked` and what they
+        attend to (TextBlock.attending).
 
-        `at` indexes the flat tokens that are pictures; `asked` is as TextBlock.attending's; of the layers, the first `depth` or all; `needed`
-        are the flat tokens, sorted, of which the last one's output is read, if not all are.
+        `at` are the places of those tokens that are pictures'; of the layers, the first `depth` or all; `needed` are the places of which the last one's
+        output is given, if not of all.
         """
         x = self.embed(tokens)
         if image_rows is not None and at is not None:
-            x = x.reshape(-1, x.shape[-1]).index_copy(0, at, image_rows).view(x.shape)
+            x = x.index_copy(0, at, image_rows)
         cos, sin = self.angles(positions)
         tapped, attention = [], []
         blocks = self.blocks[:depth]
@@ -302,15 +333,15 @@ class Network(nn.Module):
                 which = ((asked[:, 2] >= RECOGNISING) == (i == WORDS_LAYER)).nonzero()[:, 0]
                 if len(which):
                     with torch.autocast("cpu", enabled=False):
-                        attention.append((which, block.attending(x, cos, sin, asked[which])))
-            x = block(x, cos, sin, needed if i == len(blocks) - 1 else None)
+                        attention.append([(which[of], logs) for of, logs in block.attending(x, cos, sin, texts, asked[which])])
+            x = block(x, cos, sin, texts, needed if i == len(blocks) - 1 else None)
             tapped.append(x)
         return x, tapped, attention
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(…, hidden) of the last layer to (…, vocabulary)."""
         with torch.autocast("cpu", enabled=False):
-            return rms(hidden, self.norm, 1e-8) @ self.embed.weight.T
+            return rms(hidden, self.norm, TEXT_EPS) @ self.embed.weight.T
 
 
 KIND_CLASSES, COLOUR_CLASSES, LETTER_CLASSES = 6, 8, 36

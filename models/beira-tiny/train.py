@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -115,7 +116,7 @@ def put_parts(seed: int, first: int, looking: int, steps: int, tokenizer: Path, 
     encoder = Encoder(tokenizer)
 
     def put(parts: list[Any]) -> None:
-        total = sum(float(b.weights[:, 1:].sum()) for b in parts if isinstance(b, Batch))
+        total = sum(float(b.weights.sum()) for b in parts if isinstance(b, Batch))
         kinds = Counter(kind_of(b) for b in parts)
         n_asked: dict[str, Counter[str]] = defaultdict(Counter)
         for b in parts:
@@ -319,6 +320,8 @@ def main() -> None:
     p.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")
     p.add_argument("--learners", type=int, default=2, help="processes of one thread each")
     a = p.parse_args()
+    # products of matrices are compiled for each shape: of 1,024 kept, as they are otherwise, none was met again
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "20000")
     torch.set_num_threads(1)
     torch.manual_seed(1)
     net, first = Network(replace(Shape(), vocabulary=Encoder(a.work / "tokenizer.json").size)), 0

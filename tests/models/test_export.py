@@ -57,19 +57,42 @@ def test_strips_of_attention_are_attention() -> None:
     assert torch.allclose(attend_before(q, k, v), wanted, atol=1e-5)
 
 
+def test_tokens_of_texts_are_apart_and_together_again() -> None:
+    from network import Segments
+
+    texts, x = Segments.of(torch.tensor([3, 5, 1])), torch.randn(9, 2, 4)
+    apart = texts.apart(x)
+    assert apart.shape == (3, 2, 5, 4)
+    assert torch.equal(apart[1].transpose(0, 1), x[3:8])
+    assert texts.is_there().sum(1).tolist() == [3, 5, 1]
+    assert torch.equal(texts.together(apart), x.flatten(1))
+
+
+def test_texts_behind_each_other_are_as_if_alone() -> None:
+    from network import Network, Segments, Shape
+
+    net, lengths = Network(Shape(layers=2)), (150, 7, 143)
+    tokens = torch.randint(0, net.s.vocabulary, (sum(lengths),))
+    positions = torch.cat([torch.arange(n) for n in lengths]).expand(3, -1)
+    with torch.no_grad():
+        together = net.hidden(tokens, positions, Segments.of(torch.tensor(lengths)))[0].split(lengths)
+        for text, found in zip(tokens.split(lengths), together, strict=True):
+            n = len(text)
+            alone, *_ = net.hidden(text, torch.arange(n).expand(3, -1), Segments.of(torch.tensor([n])))
+            assert torch.allclose(found, alone, atol=1e-5)
+
+
 @pytest.mark.parametrize("needed", [[3, 4, 150, 299], [300, 301, 599], list(range(600))])
 def test_of_the_last_layer_only_what_is_needed_is_computed(needed: list[int]) -> None:
-    from network import Network, Shape
+    from network import Network, Segments, Shape
 
-    net = Network(Shape(layers=2))
-    tokens = torch.randint(0, net.s.vocabulary, (2, 300))
-    positions = torch.arange(300).expand(3, 2, 300)
+    net, texts = Network(Shape(layers=2)), Segments.of(torch.tensor([300, 300]))
+    tokens, places = torch.randint(0, net.s.vocabulary, (600,)), torch.tensor(needed)
+    positions = torch.arange(300).repeat(2).expand(3, -1)
     with torch.no_grad():
-        whole, tapped, _ = net.hidden(tokens, positions, None, None)
-        part, below, _ = net.hidden(tokens, positions, None, None, needed=torch.tensor(needed))
-    rows = torch.zeros(600, dtype=torch.bool).index_fill_(0, torch.tensor(needed), True)
-    assert torch.allclose(part.reshape(600, -1)[rows], whole.reshape(600, -1)[rows], atol=1e-5)
-    assert torch.equal(part.reshape(600, -1)[~rows], tapped[0].reshape(600, -1)[~rows])
+        whole, tapped, _ = net.hidden(tokens, positions, texts)
+        part, below, _ = net.hidden(tokens, positions, texts, needed=places)
+    assert torch.allclose(part, whole[places], atol=1e-5)
     assert torch.equal(below[0], tapped[0])
 
 

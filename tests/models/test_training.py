@@ -96,7 +96,7 @@ def test_a_checkpoint_of_other_aids_is_gone_on_from_with_a_new_optimizer(
 
 
 def test_chats_of_like_length_meet_and_the_longest_batch_is_begun_first(tmp_path: Path) -> None:
-    """What is padded is computed for nothing; a step ends when its last batch does."""
+    """Batches of one length cost alike, wherever they fall; a step ends when its last batch does."""
     import queue
 
     import batches
@@ -107,7 +107,7 @@ def test_chats_of_like_length_meet_and_the_longest_batch_is_begun_first(tmp_path
     file = tmp_path / "tokenizer.json"
     tokens.train(1, 200).save(str(file))
     group = batches.group(1, 0, "calling", 6, Encoder(file), 4)
-    lengths = sorted(sorted(int(row.nonzero()[0].max()) + 1 for row in b.tokens) for b in group)
+    lengths = sorted(sorted(b.lengths[:6].tolist()) for b in group)
     assert len(lengths) == 4
     assert all(shorter[-1] <= longer[0] for shorter, longer in itertools.pairwise(lengths))
     put: queue.Queue[Any] = queue.Queue()
@@ -307,29 +307,31 @@ def test_a_mean_over_few_tokens_counts_for_little() -> None:
 def test_a_pointed_head_is_one_of_its_layer() -> None:
     """What is told of its attention is what its queries and keys give; the two for names are of the layer before."""
     from encoded import LOOKING, NAMING, RECOGNISING
-    from network import POINTED_LAYERS, WORDS_LAYER, Network, Shape, rms, rotate
+    from network import POINTED_LAYERS, WORDS_LAYER, Network, Segments, Shape, rms, rotate
 
     torch.manual_seed(3)
     net, n, place = Network(Shape()), 12, 9
     heads = {LOOKING: (POINTED_LAYERS, 0), RECOGNISING: ((WORDS_LAYER,), 5), NAMING: ((WORDS_LAYER,), 0)}
     asked = torch.tensor([[0, place, head] for head in heads])
-    positions = torch.arange(n).expand(3, 1, n)
-    _, tapped, attention = net.hidden(torch.arange(n)[None], positions, None, None, asked)
+    positions, texts = torch.arange(n).expand(3, n), Segments.of(torch.tensor([n]))
+    _, tapped, attention = net.hidden(torch.arange(n), positions, texts, asked=asked)
     s, (cos, sin) = net.s, net.angles(positions)
     kv = s.kv_heads * s.head
     layers = [WORDS_LAYER, *POINTED_LAYERS]
     assert len(attention) == len(layers)
-    for layer, (which, told) in zip(layers, attention, strict=True):
+    for layer, told in zip(layers, attention, strict=True):
         block = net.blocks[layer]
         q, k, _ = block.qkv(rms(tapped[layer - 1], block.norm1, 1e-8)).split((s.hidden, kv, kv), -1)
-        q = rotate(q.view(1, n, s.heads, s.head).transpose(1, 2), cos, sin)[0]
-        k = rotate(k.view(1, n, s.kv_heads, s.head).transpose(1, 2), cos, sin)[0]
-        of_layer = [(i, head) for i, (of, head) in enumerate(heads.values()) if layer in of]
-        assert which.tolist() == [i for i, _ in of_layer]
-        for (_, head), given in zip(of_layer, told, strict=True):
-            scores = q[head, place] @ k[head * s.kv_heads // s.heads].T / s.head**0.5
-            assert torch.allclose(given[: place + 1], scores[: place + 1].log_softmax(-1), atol=1e-5)
-            assert bool(given[place + 1 :].isneginf().all())
+        q = rotate(q.view(n, s.heads, s.head).transpose(0, 1), cos, sin)
+        k = rotate(k.view(n, s.kv_heads, s.head).transpose(0, 1), cos, sin)
+        of_layer = {i: head for i, (of, head) in enumerate(heads.values()) if layer in of}
+        assert sorted(i for which, _ in told for i in which.tolist()) == sorted(of_layer)
+        for which, each in told:
+            for i, given in zip(which.tolist(), each, strict=True):
+                head = of_layer[i]
+                scores = q[head, place] @ k[head * s.kv_heads // s.heads].T / s.head**0.5
+                assert torch.allclose(given[: place + 1], scores[: place + 1].log_softmax(-1), atol=1e-5)
+                assert bool(given[place + 1 :].isneginf().all())
 
 
 def test_a_checkpoint_of_another_tokenizer_is_refused(tmp_path: Path) -> None:

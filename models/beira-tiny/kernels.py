@@ -84,12 +84,13 @@ def _norm(x: Tensor, added: Tensor | None, bias: Tensor | None, weight: Tensor, 
 
 class Gathered(torch.autograd.Function):
     """(t, width) tokens to (t, heads · HEAD) of what their heads gather within each of `segments`, (count, 2) of where it starts and how long it is,
-    which are all tokens; `shared` heads of keys and values; cosines and sines (t, HEAD / 2)."""
+    which are all tokens; and (t, (heads + 2 · shared) · HEAD) of these heads' queries, scaled, keys and values. `shared` are the heads of the latter; cosines
+    and sines (t, HEAD / 2)."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, norm: Tensor, weight: Tensor, bias: Tensor, cosines: Tensor, sines: Tensor, segments: Tensor, heads: int, shared: int, is_causal: bool, eps: float
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         n, x = len(x), x.contiguous()
         _, y, scale = _norm(x, None, None, norm, eps)
         half = weight.to(HALF)
@@ -99,17 +100,20 @@ class Gathered(torch.autograd.Function):
         _call("attend", made, (made, heads * HEAD), (made, (heads + shared) * HEAD), made.shape[1], heads, shared, segments, len(segments), int(is_causal), out, logs)
         ctx.save_for_backward(x, norm, half, cosines, sines, segments, y, scale, made, out, logs)
         ctx.heads, ctx.shared, ctx.is_causal = heads, shared, is_causal
-        return out
+        ctx.set_materialize_grads(False)
+        return out, made
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, dout: Tensor, dmade: Tensor | None) -> tuple[Tensor | None, ...]:
         x, norm, half, cosines, sines, segments, y, scale, made, out, logs = ctx.saved_tensors
         heads, shared, n, dout = ctx.heads, ctx.shared, len(x), dout.contiguous()
         keys, values = heads * HEAD, (heads + shared) * HEAD
         back = torch.empty_like(made)
         within = heads, shared, segments, len(segments), int(ctx.is_causal)
         _call("attend_back", made, (made, keys), (made, values), made.shape[1], *within, out, dout, logs, back, (back, keys), (back, values))
+        if dmade is not None:
+            back += dmade
         dbias, dnorm, dx = torch.zeros(made.shape[1]), torch.zeros_like(norm), torch.empty_like(x)
         _call("turn_back", back, cosines, sines, n, heads + 2 * shared, heads + shared, heads, dbias)
         _call("norm_back", back @ half, x, norm, scale, None, n, x.shape[1], dx, dnorm, None)

@@ -11,7 +11,7 @@ from torch import Tensor
 import batches
 from batches import Batch, Pictures
 from encoded import MOST_PIECE
-from network import ASKED_LAYERS, COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, OWN_LAYERS, PAIRS, POINTED_LAYERS, TOLD_LAYER, WORDS_LAYER, Network, Segments, waves
+from network import ASKED_LAYERS, COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, OWN_LAYERS, PAIRS, POINTED_LAYERS, TOLD_LAYER, WORDS_LAYER, Network, Segments, in_32_bits, waves
 from scenes import CELL
 
 SHARES = {
@@ -104,6 +104,7 @@ def edges(p: Pictures) -> Tensor:
     return torch.from_numpy(p.has_shape)[..., None] & (offsets >= 0) & (offsets <= 1)
 
 
+@in_32_bits
 def tower_losses(net: Network, p: Pictures, merged: Tensor) -> dict[str, Tensor]:
     """Of what the tower gives: shapes, colours and letters, the latter in their order."""
     return {"seen": seen_loss(net.aids["seen"](merged), p), "ordered": spelled_loss(net.aids["seen letters"](merged), torch.from_numpy(p.ordered))}
@@ -114,18 +115,18 @@ def look_loss(net: Network, p: Pictures) -> dict[str, Tensor]:
     return tower_losses(net, p, merged)
 
 
+@in_32_bits
 def noted_losses(net: Network, batch: Batch, tapped: list[Tensor]) -> dict[str, Tensor]:
-    """Of the aids that tell classes apart, by what the layers gave. In 32 bits: products in bfloat16 are compiled for each number of
-    tokens, which takes longer than these do."""
+    """Of the aids that tell classes apart, by what the layers gave."""
     losses = {}
-    with torch.autocast("cpu", enabled=False):
-        for name, noted in batch.noted.items():
-            place, truth = torch.from_numpy(noted).unbind(1)
-            known = tapped[ASKED_LAYERS[name]][place]
-            losses[name] = F.cross_entropy(net.aids[name](F.rms_norm(known, known.shape[-1:])), truth)
+    for name, noted in batch.noted.items():
+        place, truth = torch.from_numpy(noted).unbind(1)
+        known = tapped[ASKED_LAYERS[name]][place]
+        losses[name] = F.cross_entropy(net.aids[name](F.rms_norm(known, known.shape[-1:])), truth)
     return losses
 
 
+@in_32_bits
 def shown_losses(net: Network, p: Pictures, merged: Tensor, tapped: list[Tensor], at: Tensor) -> dict[str, Tensor]:
     """Of the aids that are asked about pictures' tokens, in the tower and in those layers of the text model that were computed."""
     losses: dict[str, Tensor] = {}
@@ -147,6 +148,14 @@ def shown_losses(net: Network, p: Pictures, merged: Tensor, tapped: list[Tensor]
     losses["waved"] = torch.stack([waved_loss(net.aids[name](of(i)), placed, shown) for name, i in waved.items() if i < len(tapped)]).sum()
     losses["edged"] = waved_loss(net.aids["seen waves"](merged), torch.from_numpy(p.seen)[..., -4:], shown)
     return losses
+
+
+@in_32_bits
+def boxed_losses(net: Network, noted: Tensor, tapped: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Of the heads that are asked for the box that comes next, and its waves."""
+    pointed, boxes = tapped[POINTED_LAYERS[-1]][noted[:, 0].long()], noted[:, 1:]
+    said = net.aids["boxed waves"](F.rms_norm(pointed, pointed.shape[-1:]))
+    return (net.aids["boxed"](pointed) - boxes)[~boxes.isnan()].abs().mean(), waved_loss(said, boxes, ~boxes.isnan())
 
 
 def pointed_loss(batch: Batch, asked: Tensor, attention: list[list[tuple[Tensor, Tensor]]]) -> Tensor:
@@ -204,12 +213,8 @@ def loss_of(net: Network, batch: Batch) -> dict[str, Tensor]:
     if rows is not None:
         losses |= shown_losses(net, p, merged, tapped, at)
         if batch.boxed is not None and len(batch.boxed):
-            noted = torch.from_numpy(batch.boxed)
-            pointed = tapped[POINTED_LAYERS[-1]][noted[:, 0].long()]
-            boxes = noted[:, 1:]
-            losses["boxed"] = (net.aids["boxed"](pointed) - boxes)[~boxes.isnan()].abs().mean()
-            said = net.aids["boxed waves"](F.rms_norm(pointed, pointed.shape[-1:]))
-            losses["waved"] = losses["waved"] + waved_loss(said, boxes, ~boxes.isnan())
+            losses["boxed"], waved = boxed_losses(net, torch.from_numpy(batch.boxed), tapped)
+            losses["waved"] = losses["waved"] + waved
     logits, wanted = net.logits(out), torch.from_numpy(batch.tokens)[1:][kept]
     each = F.cross_entropy(logits, wanted, reduction="none")
     w = weights[kept]

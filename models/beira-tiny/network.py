@@ -6,8 +6,11 @@ Norms' epsilon is that of llama.cpp (1e-6 in the tower, none in the text model).
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,12 +21,12 @@ from encoded import MOST_CALLS, MOST_COPIED, MOST_LETTERS, MOST_PIECE, MOST_SHAP
 from made import SORTS
 from meanings import ROWS
 
+P = ParamSpec("P")
+R = TypeVar("R")
 PATCH, MERGE, WINDOW = 14, 2, 4
 """Pixels a patch, patches a token's side, tokens a window's side."""
 PATCH_VALUES = 3 * PATCH * PATCH
 TEXT_EPS, TOWER_EPS = 1e-8, 1e-6
-LIKE = 64
-"""Tokens are filled up to a multiple of so many: products of matrices are compiled for each shape."""
 STRIP = 128
 """Queries whose attention is computed together."""
 OWN_LAYERS, TOLD_LAYER, WORDS_LAYER, POINTED_LAYERS = (0, 1), 2, 3, (4, 5)
@@ -77,6 +80,15 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
 
 
+def filled(n: int) -> int:
+    """Up to one of few numbers of tokens, at most a sixteenth more where there are many: products of matrices are compiled for each shape, which takes
+    longer than most of them do."""
+    step = 64
+    while n > 16 * step:
+        step *= 2
+    return -(-n // step) * step
+
+
 @dataclass(frozen=True, slots=True)
 class Segments:
     """Which tokens belong together, of many that stand one behind the other: of each text, picture or window, where it starts and how long it is."""
@@ -113,10 +125,10 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
 
 
 def attend_before(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention of (b, heads, n, d) queries; keys and values may have fewer heads. In strips, as half would be masked."""
+    """Causal attention of (b, heads, n, d) queries, scaled; keys and values may have fewer heads. In strips, as half would be masked."""
     b, heads, n, d = q.shape
     kv = k.shape[1]
-    q = (q / math.sqrt(d)).view(b, kv, heads // kv, n, d)
+    q = q.view(b, kv, heads // kv, n, d)
     k, v = k.reshape(b * kv, n, d), v.reshape(b * kv, n, d)
     made = []
     for start in range(0, n, STRIP):
@@ -125,6 +137,36 @@ def attend_before(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         strip = attend(q[:, :, :, start:end].reshape(b * kv, -1, d), k[:, :end], v[:, :end], mask)
         made.append(strip.view(b, kv, heads // kv, end - start, d))
     return torch.cat(made, 3).view(b, heads, n, d)
+
+
+def in_32_bits(function: Callable[P, R]) -> Callable[P, R]:
+    """For products of any number of tokens: in bfloat16 they are compiled for each, which takes longer than these do."""
+
+    @functools.wraps(function)
+    def within(*args: P.args, **kwargs: P.kwargs) -> R:
+        with torch.autocast("cpu", enabled=False):
+            return function(*args, **kwargs)
+
+    return within
+
+
+@in_32_bits
+def attending(q: Tensor, k: Tensor, texts: Segments, asked: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Of the tokens `asked` for, (m, 3) of text, place in it and head, logarithms of attention, in 32 bits: by text and its keys' head, which of `asked` they
+    are, and (those, length). Queries are scaled; behind the last head comes the first."""
+    heads, shared = q.shape[1], k.shape[1]
+    text, place, head = asked[:, 0], asked[:, 1], asked[:, 2] % heads
+    part = text * shared + head // (heads // shared)
+    order = part.argsort(stable=True)
+    parts, counts = part[order].unique_consecutive(return_counts=True)
+    chosen = q[texts.bounds[:, 0].long()[text[order]] + place[order], head[order]].float().split(counts.tolist())
+    keys = k.float().split(texts.bounds[:, 1].tolist())
+    made = []
+    for i, which, mine in zip(parts.tolist(), order.split(counts.tolist()), chosen, strict=True):
+        scores = mine @ keys[i // shared][:, i % shared].T
+        later = torch.arange(scores.shape[1]) > place[which, None]
+        made.append((which, scores.masked_fill(later, -torch.inf).log_softmax(-1)))
+    return made
 
 
 class TextBlock(nn.Module):
@@ -138,22 +180,27 @@ class TextBlock(nn.Module):
         self.gate_up = nn.Linear(s.hidden, 2 * s.ffn, bias=False)
         self.down = nn.Linear(s.ffn, s.hidden, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, texts: Segments, needed: Tensor | None = None) -> Tensor:
-        """(t, hidden) tokens to the same; to (needed, hidden) of some of them, if these are given."""
-        gathered = self.gathered(x, cos, sin, texts)
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, texts: Segments, needed: Tensor | None = None, asked: Tensor | None = None
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """(t, hidden) tokens to the same, to (needed, hidden) of some of them, if these are given; and what those that are `asked` attend to (`attending`)."""
+        gathered, q, k = self.gathered(x, cos, sin, texts)
+        attention = [] if asked is None or not len(asked) else attending(q, k, texts, asked)
         if needed is None:
-            return self.widened(x, gathered)
-        more = -len(needed) % LIKE
-        return self.widened(*(F.pad(t[needed], (0, 0, 0, more)) for t in (x, gathered)))[: len(needed)]
+            return self.widened(x, gathered), attention
+        more = filled(len(needed)) - len(needed)
+        return self.widened(*(F.pad(t[needed], (0, 0, 0, more)) for t in (x, gathered)))[: len(needed)], attention
 
-    def gathered(self, x: Tensor, cos: Tensor, sin: Tensor, texts: Segments) -> Tensor:
-        """By attention, (t, hidden)."""
+    def gathered(self, x: Tensor, cos: Tensor, sin: Tensor, texts: Segments) -> tuple[Tensor, Tensor, Tensor]:
+        """By attention, (t, hidden); its queries, scaled, and keys, (t, heads, head)."""
         s = self.s
         if kernels.are_usable():
-            return kernels.Gathered.apply(x, self.norm1, self.qkv.weight, self.qkv.bias, cos, sin, texts.bounds, s.heads, s.kv_heads, True, TEXT_EPS)
+            out, made = kernels.Gathered.apply(x, self.norm1, self.qkv.weight, self.qkv.bias, cos, sin, texts.bounds, s.heads, s.kv_heads, True, TEXT_EPS)
+            q, k, _ = made.view(len(x), -1, s.head).split((s.heads, s.kv_heads, s.kv_heads), 1)
+            return out, q, k
         q, k, v = self.qkv(rms(x, self.norm1, TEXT_EPS)).view(len(x), -1, s.head).split((s.heads, s.kv_heads, s.kv_heads), 1)
-        q, k = rotate(q, cos[:, None], sin[:, None]), rotate(k, cos[:, None], sin[:, None])
-        return texts.together(attend_before(*(texts.apart(t) for t in (q, k, v))))
+        q, k = rotate(q, cos[:, None], sin[:, None]) / math.sqrt(s.head), rotate(k, cos[:, None], sin[:, None])
+        return texts.together(attend_before(*(texts.apart(t) for t in (q, k, v)))), q, k
 
     def widened(self, x: Tensor, gathered: Tensor) -> Tensor:
         """What comes behind attention."""
@@ -162,29 +209,6 @@ class TextBlock(nn.Module):
         x = x + self.out(gathered)
         gate, up = self.gate_up(rms(x, self.norm2, TEXT_EPS)).chunk(2, -1)
         return x + self.down(F.silu(gate) * up)
-
-    def attending(self, x: Tensor, cos: Tensor, sin: Tensor, texts: Segments, asked: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Of the tokens `asked` for, (m, 3) of text, place in it and head, logarithms of attention: by text and its keys' head, which of `asked` they are, and
-        (those, length). Behind the last head comes the first."""
-        s = self.s
-        kv, made = s.kv_heads * s.head, []
-        q_weight, k_weight, _ = self.qkv.weight.split((s.hidden, kv, kv))
-        q_bias, k_bias, _ = self.qkv.bias.split((s.hidden, kv, kv))
-        for i in asked[:, 0].unique(sorted=True).tolist():
-            mine = (asked[:, 0] == i).nonzero()[:, 0]
-            place, head = asked[mine, 1], asked[mine, 2] % s.heads
-            start, n = texts.bounds[i].tolist()
-            h = rms(x[start : start + n], self.norm1, TEXT_EPS)
-            c, d = cos[start : start + n], sin[start : start + n]
-            k = rotate(F.linear(h, k_weight, k_bias).view(n, s.kv_heads, s.head).transpose(0, 1), c, d)
-            q = F.linear(h[place], q_weight, q_bias).view(-1, s.heads, s.head)[torch.arange(len(place)), head]
-            q = rotate(q, c[place], d[place]) / math.sqrt(s.head)
-            for group, keys in enumerate(k):
-                which = (head // (s.heads // s.kv_heads) == group).nonzero()[:, 0]
-                if len(which):
-                    later = torch.arange(n) > place[which, None]
-                    made.append((mine[which], (q[which] @ keys.T).masked_fill(later, -torch.inf).log_softmax(-1)))
-        return made
 
 
 class VisionBlock(nn.Module):
@@ -199,7 +223,7 @@ class VisionBlock(nn.Module):
         """(t, vision_hidden) patches to the same, each part by itself."""
         s = self.s
         if kernels.are_usable():
-            gathered = kernels.Gathered.apply(x, self.norm1, self.qkv.weight, self.qkv.bias, cos, sin, parts.bounds, s.vision_heads, s.vision_heads, False, TOWER_EPS)
+            gathered, _ = kernels.Gathered.apply(x, self.norm1, self.qkv.weight, self.qkv.bias, cos, sin, parts.bounds, s.vision_heads, s.vision_heads, False, TOWER_EPS)
             weights = self.out.weight, self.out.bias, self.norm2, self.gate_up.weight, self.gate_up.bias, self.down.weight, self.down.bias
             return kernels.Widened.apply(x, gathered, *weights, TOWER_EPS)
         head = s.vision_hidden // s.vision_heads
@@ -228,13 +252,17 @@ class Vision(nn.Module):
         """Rows for the text model, and the normed patches of each token side by side."""
         b, n, _ = patches.shape
         order, windows, cos, sin = self._geometry(columns, rows)
-        whole, windows = Segments.of(torch.full((b,), n)), Segments.of(windows.repeat(b))
-        x = self.patch(patches.view(b, n // 4, 4, -1)[:, order].view(b * n, -1)).float()
-        cos, sin = cos.repeat(b, 1), sin.repeat(b, 1)
+        more = filled(b * n) - b * n
+        filling = torch.tensor([more] if more else [], dtype=torch.long)
+        whole, windows = (Segments.of(torch.cat((lengths, filling))) for lengths in (torch.full((b,), n), windows.repeat(b)))
+        x = self.patch(F.pad(patches.view(b, n // 4, 4, -1)[:, order].view(b * n, -1), (0, 0, 0, more))).float()
+        cos, sin = (F.pad(t.repeat(b, 1), (0, 0, 0, more)) for t in (cos, sin))
         for i, block in enumerate(self.blocks):
             x = block(x, cos, sin, whole if (i + 1) % self.s.vision_pattern == 0 else windows)
-        merged = rms(x, self.norm, TOWER_EPS).view(b, n // 4, -1)[:, order.argsort()]
-        return self.merge2(F.gelu(self.merge1(merged))).float(), merged
+        merged = rms(x, self.norm, TOWER_EPS).view(-1, 4 * x.shape[1])
+        made = self.merge2(F.gelu(self.merge1(merged))).float()
+        made, merged = (t[: b * n // 4].view(b, n // 4, -1)[:, order.argsort()] for t in (made, merged))
+        return made, merged
 
     def _geometry(self, columns: int, rows: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Tokens window by window, of each window how many patches it has, and the patches' angles in that order (of a token, 2 x 2)."""
@@ -317,7 +345,7 @@ class Network(nn.Module):
         needed: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor], list[list[tuple[Tensor, Tensor]]]]:
         """Of (t,) tokens and their (3, t) positions, the last layer's output, every layer's, and, of each layer that is asked, which of `asked` and what they
-        attend to (TextBlock.attending).
+        attend to (`attending`).
 
         `at` are the places of those tokens that are pictures'; of the layers, the first `depth` or all; `needed` are the places of which the last one's
         output is given, if not of all.
@@ -329,12 +357,13 @@ class Network(nn.Module):
         tapped, attention = [], []
         blocks = self.blocks[:depth]
         for i, block in enumerate(blocks):
+            which = mine = None
             if asked is not None and (i == WORDS_LAYER or i in POINTED_LAYERS):
                 which = ((asked[:, 2] >= RECOGNISING) == (i == WORDS_LAYER)).nonzero()[:, 0]
-                if len(which):
-                    with torch.autocast("cpu", enabled=False):
-                        attention.append([(which[of], logs) for of, logs in block.attending(x, cos, sin, texts, asked[which])])
-            x = block(x, cos, sin, texts, needed if i == len(blocks) - 1 else None)
+                mine = asked[which]
+            x, attended = block(x, cos, sin, texts, needed if i == len(blocks) - 1 else None, mine)
+            if which is not None and attended:
+                attention.append([(which[of], logs) for of, logs in attended])
             tapped.append(x)
         return x, tapped, attention
 

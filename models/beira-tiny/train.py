@@ -42,10 +42,10 @@ whose text is asked for at once, "listing" those whose shapes are, "placing" whe
 and tools alone, for what they are about, "choosing" many requests of the same tools, for which of them each is for, "looking" pictures alone,
 for what they show, "reading" the tower alone, on so many tokens of pages."""
 LATER = (
-    ("seeing", 8), ("seeing", 8), ("placing", 6), ("listing", 5), ("spotting", 9), ("calling", 4), ("calling", 4), ("choosing", 3), ("choosing", 3), ("asking", 100),
+    ("seeing", 8), ("seeing", 8), ("placing", 3), ("listing", 5), ("spotting", 9), ("calling", 4), ("calling", 4), ("calling", 4), ("choosing", 3), ("choosing", 3), ("asking", 100),
     ("saying", 8), ("repeating", 24), ("recalling", 1), ("looking", 40), ("reading", 200),
 )  # fmt: skip
-LATER_FROM = 0.25
+LATER_FROM = 0.2
 """Of the steps: from there on LATER's batches, with more calls and choices, which take longest to learn, and lists."""
 HAS_HALF = any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 """Whether the processor multiplies in bfloat16 itself: then products of matrices are computed so, five times as fast as
@@ -314,14 +314,14 @@ def main() -> None:
     p.add_argument("--work", type=Path, required=True, help="tokenizer.json is there; checkpoint.pt is written there")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--looking", type=int, default=1000, help="steps before chats begin: the tower alone, and beside it the text model's first lessons")
-    p.add_argument("--steps", type=int, default=4800, help="steps in all")
+    p.add_argument("--steps", type=int, default=7000, help="steps in all")
     p.add_argument("--slowing", type=float, default=0.4, help="the share of the steps, at the end, over which the rate falls to nothing")
     p.add_argument("--averaging", type=float, default=0.1, help="the share of the steps, at the end, whose weights' mean is exported")
     p.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")
     p.add_argument("--learners", type=int, default=2, help="processes of one thread each")
     a = p.parse_args()
-    # products of matrices are compiled for each shape: of 1,024 kept, as they are otherwise, none was met again
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "20000")
+    # products of matrices are compiled for each shape; so many are never met, of 1,024 kept, as they are otherwise, most would be compiled again
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8000")
     torch.set_num_threads(1)
     torch.manual_seed(1)
     net, first = Network(replace(Shape(), vocabulary=Encoder(a.work / "tokenizer.json").size)), 0

@@ -46,11 +46,17 @@ def given(block: Any) -> tuple[Any, ...]:
     return 2 * torch.randn(n, width), angles.cos(), angles.sin(), Segments.of(torch.tensor(LENGTHS))
 
 
+def passed(block: Any, *rest: Any) -> Any:
+    """Through the block, whether it also tells what is attended to or not."""
+    made = block(*rest)
+    return made[0] if isinstance(made, tuple) else made
+
+
 def learned(block: Any, x: Any, *rest: Any) -> dict[str, Any]:
     """What a block gives, and what comes back to all that it is given."""
     x = x.clone().requires_grad_()
     block.zero_grad()
-    made = block(x, *rest)
+    made = passed(block, x, *rest)
     torch.manual_seed(7)
     (made * torch.randn_like(made)).sum().backward()
     back = {name: p.grad.clone() for name, p in block.named_parameters()}
@@ -81,6 +87,34 @@ def test_a_block_gives_and_learns_what_its_own_lines_do(
         assert off < 1.25 * theirs[name] + 1e-3, name
 
 
+def test_what_is_told_of_attention_is_learned_from(in_half: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the queries and keys that attention has, whose gradients add up with those of what is gathered."""
+    import kernels
+
+    block = block_of("text")
+    x, *rest = given(block)
+    asked = torch.tensor(
+        [[i, place, head] for i, n in enumerate(LENGTHS) for place in (0, n // 2, n - 1) for head in (0, 4)]
+    )
+
+    def told() -> dict[str, Any]:
+        block.zero_grad()
+        made, attention = block(x, *rest, asked=asked)
+        first = torch.stack([logs[:, 0].sum() for _, logs in attention]).sum()
+        (first + made.square().sum()).backward()
+        weights = {name: p.grad.clone() for name, p in block.named_parameters()}
+        return {"made": made.detach(), "first": first.detach()} | weights
+
+    by_kernels = told()
+    monkeypatch.setattr(kernels, "are_usable", lambda: False)
+    in_halves = told()
+    with torch.autocast("cpu", enabled=False):
+        exact = told()
+    theirs = missed(in_halves, exact)
+    for name, off in missed(by_kernels, exact).items():
+        assert off < 1.25 * theirs[name] + 1e-2, name
+
+
 @pytest.mark.parametrize("kind", ["text", "tower"])
 def test_no_text_or_window_sees_another(kind: str, in_half: None) -> None:
     block = block_of(kind)
@@ -103,7 +137,7 @@ def test_a_text_sees_what_stands_before_alone(in_half: None) -> None:
     other = x.clone()
     other[at] += 1
     with torch.no_grad():
-        one, changed = block(x, *rest), block(other, *rest)
+        one, changed = passed(block, x, *rest), passed(block, other, *rest)
     assert torch.equal(one[:at], changed[:at])
     assert not torch.equal(one[at + 1], changed[at + 1])
     assert not torch.equal(one[-1], changed[-1])
@@ -131,7 +165,7 @@ def test_of_the_last_layer_those_that_are_needed_are_given(in_half: None) -> Non
     x, *rest = given(block)
     needed = torch.tensor([0, 3, 77, len(x) - 1])
     with torch.no_grad():
-        assert torch.equal(block(x, *rest, needed), block(x, *rest)[needed])
+        assert torch.equal(passed(block, x, *rest, needed), passed(block, x, *rest)[needed])
 
 
 def test_a_kernel_refuses_what_lies_in_another_order(in_half: None) -> None:

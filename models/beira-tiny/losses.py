@@ -117,12 +117,13 @@ def look_loss(net: Network, p: Pictures) -> dict[str, Tensor]:
 
 @in_32_bits
 def noted_losses(net: Network, batch: Batch, tapped: list[Tensor]) -> dict[str, Tensor]:
-    """Of the aids that tell classes apart, by what the layers gave."""
-    losses = {}
-    for name, noted in batch.noted.items():
-        place, truth = torch.from_numpy(noted).unbind(1)
-        known = tapped[ASKED_LAYERS[name]][place]
-        losses[name] = F.cross_entropy(net.aids[name](F.rms_norm(known, known.shape[-1:])), truth)
+    """Of the aids that tell classes apart, by what the layers gave; a layer's aids together, as each look at its tokens costs all of them."""
+    losses: dict[str, Tensor] = {}
+    for layer in sorted({ASKED_LAYERS[name] for name in batch.noted}):
+        asked = {name: torch.from_numpy(noted).unbind(1) for name, noted in batch.noted.items() if ASKED_LAYERS[name] == layer}
+        known = tapped[layer][torch.cat([place for place, _ in asked.values()])]
+        parts = F.rms_norm(known, known.shape[-1:]).split([len(truth) for _, truth in asked.values()])
+        losses |= {name: F.cross_entropy(net.aids[name](part), truth) for (name, (_, truth)), part in zip(asked.items(), parts, strict=True)}
     return losses
 
 
@@ -130,22 +131,19 @@ def noted_losses(net: Network, batch: Batch, tapped: list[Tensor]) -> dict[str, 
 def shown_losses(net: Network, p: Pictures, merged: Tensor, tapped: list[Tensor], at: Tensor) -> dict[str, Tensor]:
     """Of the aids that are asked about pictures' tokens, in the tower and in those layers of the text model that were computed."""
     losses: dict[str, Tensor] = {}
-
-    def of(layer: int) -> Tensor:
-        known = tapped[layer][at].view(*merged.shape[:2], -1)
-        return F.rms_norm(known, known.shape[-1:])
-
-    told = tapped[TOLD_LAYER][at].view(*merged.shape[:2], -1)
+    shown_in = {i: tapped[i][at].view(*merged.shape[:2], -1) for i in {*OWN_LAYERS, TOLD_LAYER, WORDS_LAYER, POINTED_LAYERS[0]} if i < len(tapped)}
+    normed = {i: F.rms_norm(known, known.shape[-1:]) for i, known in shown_in.items()}
+    told = shown_in[TOLD_LAYER]
     losses["told"] = seen_loss(net.aids["told"](told), p)
     losses["placed"] = placed_loss(net.aids["placed"](told), p)
-    counted = of(WORDS_LAYER)  # a layer more, to pass on what was counted
+    counted = normed[WORDS_LAYER]  # a layer more, to pass on what was counted
     losses["ranked"] = ranked_loss(net.aids["seen ranks"](merged), p) + ranked_loss(net.aids["told ranks"](counted), p)
-    losses["lettered"] = lettered_loss(net.aids["lettered"](of(TOLD_LAYER)), p)
-    losses["spelled"] = spelled_loss(net.aids["told letters"](of(TOLD_LAYER)), torch.from_numpy(p.spelled))
-    losses["own"] = torch.stack([own_loss(net.aids[f"own {i}"](of(i)), p) for i in OWN_LAYERS]).sum()
+    losses["lettered"] = lettered_loss(net.aids["lettered"](normed[TOLD_LAYER]), p)
+    losses["spelled"] = spelled_loss(net.aids["told letters"](normed[TOLD_LAYER]), torch.from_numpy(p.spelled))
+    losses["own"] = torch.stack([own_loss(net.aids[f"own {i}"](normed[i]), p) for i in OWN_LAYERS]).sum()
     shown, placed = edges(p), torch.from_numpy(p.placed)
     waved = {"told waves": TOLD_LAYER, "kept waves": POINTED_LAYERS[0]}
-    losses["waved"] = torch.stack([waved_loss(net.aids[name](of(i)), placed, shown) for name, i in waved.items() if i < len(tapped)]).sum()
+    losses["waved"] = torch.stack([waved_loss(net.aids[name](normed[i]), placed, shown) for name, i in waved.items() if i < len(tapped)]).sum()
     losses["edged"] = waved_loss(net.aids["seen waves"](merged), torch.from_numpy(p.seen)[..., -4:], shown)
     return losses
 

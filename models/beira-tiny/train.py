@@ -42,7 +42,7 @@ whose text is asked for at once, "listing" those whose shapes are, "placing" whe
 and tools alone, for what they are about, "choosing" many requests of the same tools, for which of them each is for, "looking" pictures alone,
 for what they show, "reading" the tower alone, on so many tokens of pages."""
 LATER = (
-    ("seeing", 8), ("seeing", 8), ("placing", 3), ("listing", 5), ("spotting", 9), ("calling", 4), ("calling", 4), ("calling", 4), ("choosing", 3), ("choosing", 3), ("asking", 100),
+    ("seeing", 8), ("seeing", 8), ("placing", 3), ("listing", 5), ("spotting", 9), ("calling", 12), ("choosing", 6), ("asking", 100),
     ("saying", 8), ("repeating", 24), ("recalling", 1), ("looking", 40), ("reading", 200),
 )  # fmt: skip
 LATER_FROM = 0.2

@@ -15,7 +15,7 @@ from chats import Chat
 from encoded import MOST_LETTERS, MOST_SHAPES, Encoded
 from encoding import Encoder
 from lexicon import COLOURS, KINDS
-from network import KIND_CLASSES, PATCH_VALUES, SEEN, SHARED_LETTERS, filled
+from network import KIND_CLASSES, PATCH_VALUES, SEEN, SHARED_LETTERS, filled, filling
 from scenes import CELL, Scene, draw_page, padded_cells, picture_size, pixels
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
@@ -163,8 +163,8 @@ def batch_of(kind: str, made: list[Encoded], scenes: list[Scene], rng: random.Ra
     """Chats, encoded, and what they show. Now and then a text's positions jump, as if much had been said in between."""
     lengths = np.array([len(one.ids) for one in made])
     starts, n = np.cumsum(lengths) - lengths, int(lengths.sum())
-    if more := filled(n) - n:
-        lengths = np.append(lengths, more)
+    more = filled(n) - n
+    lengths = np.append(lengths, np.array(filling(lengths.tolist()), np.int64))
     tokens, weights, positions = np.zeros(n + more, np.int64), np.zeros(n + more, np.float32), np.zeros((3, n + more), np.int64)
     pointed = [(i, place, head, source) for i, one in enumerate(made) for place, head, source in one.pointed]
     at = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
@@ -87,6 +87,12 @@ def filled(n: int) -> int:
     while n > 16 * step:
         step *= 2
     return -(-n // step) * step
+
+
+def filling(lengths: Sequence[int]) -> list[int]:
+    """What fills up texts of these lengths, in parts no longer than the longest: those that are set beside each other for attention are padded to that."""
+    more, most = filled(sum(lengths)) - sum(lengths), max(lengths)
+    return [most] * (more // most) + [more % most] * (more % most > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,8 +259,7 @@ class Vision(nn.Module):
         b, n, _ = patches.shape
         order, windows, cos, sin = self._geometry(columns, rows)
         more = filled(b * n) - b * n
-        filling = torch.tensor([more] if more else [], dtype=torch.long)
-        whole, windows = (Segments.of(torch.cat((lengths, filling))) for lengths in (torch.full((b,), n), windows.repeat(b)))
+        whole, windows = (Segments.of(torch.tensor(lengths + filling(lengths))) for lengths in ([n] * b, windows.tolist() * b))
         x = self.patch(F.pad(patches.view(b, n // 4, 4, -1)[:, order].view(b * n, -1), (0, 0, 0, more))).float()
         cos, sin = (F.pad(t.repeat(b, 1), (0, 0, 0, more)) for t in (cos, sin))
         for i, block in enumerate(self.blocks):

@@ -68,6 +68,15 @@ def test_tokens_of_texts_are_apart_and_together_again() -> None:
     assert torch.equal(texts.together(apart), x.flatten(1))
 
 
+def test_what_fills_up_is_no_longer_than_the_texts() -> None:
+    from network import filled, filling
+
+    assert [filled(n) for n in (1, 64, 65, 1024, 1025, 2049, 5000)] == [64, 64, 128, 1024, 1152, 2304, 5120]
+    assert filling([30, 10, 30]) == [30, 28]
+    assert filling([32, 32]) == []
+    assert filling([3]) == [3] * 20 + [1]
+
+
 def test_texts_behind_each_other_are_as_if_alone() -> None:
     from network import Network, Segments, Shape
 

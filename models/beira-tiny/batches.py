@@ -11,11 +11,12 @@ import torch
 
 import calling  # noqa: F401  (imported before the workers fork)
 import data
+from attention import filled, filling
 from chats import Chat
 from encoded import MOST_LETTERS, MOST_SHAPES, Encoded
 from encoding import Encoder
 from lexicon import COLOURS, KINDS
-from network import KIND_CLASSES, PATCH_VALUES, SEEN, SHARED_LETTERS, filled, filling
+from network import KIND_CLASSES, PATCH_VALUES, SEEN, SHARED_LETTERS
 from scenes import CELL, Scene, draw_page, padded_cells, picture_size, pixels
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import batches
+from attention import Segments, in_32_bits
 from batches import Batch, Pictures
 from encoded import MOST_PIECE
-from network import ASKED_LAYERS, COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, OWN_LAYERS, PAIRS, POINTED_LAYERS, TOLD_LAYER, WORDS_LAYER, Network, Segments, in_32_bits, waves
+from network import ASKED_LAYERS, COLOUR_CLASSES, KIND_CLASSES, LETTER_CLASSES, OWN_LAYERS, PAIRS, POINTED_LAYERS, TOLD_LAYER, WORDS_LAYER, Network, waves
 from scenes import CELL
 
 SHARES = {

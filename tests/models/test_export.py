@@ -50,7 +50,7 @@ def test_a_file_of_another_shape_is_refused() -> None:
 
 
 def test_strips_of_attention_are_attention() -> None:
-    from network import attend_before
+    from attention import attend_before
 
     q, k, v = (torch.randn(2, heads, 300, 32) for heads in (6, 2, 2))
     wanted = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
@@ -58,7 +58,7 @@ def test_strips_of_attention_are_attention() -> None:
 
 
 def test_tokens_of_texts_are_apart_and_together_again() -> None:
-    from network import Segments
+    from attention import Segments
 
     texts, x = Segments.of(torch.tensor([3, 5, 1])), torch.randn(9, 2, 4)
     apart = texts.apart(x)
@@ -69,7 +69,7 @@ def test_tokens_of_texts_are_apart_and_together_again() -> None:
 
 
 def test_what_fills_up_is_no_longer_than_the_texts() -> None:
-    from network import filled, filling
+    from attention import filled, filling
 
     assert [filled(n) for n in (1, 64, 65, 1024, 1025, 2049, 5000)] == [64, 64, 128, 1024, 1152, 2304, 5120]
     assert filling([30, 10, 30]) == [30, 28]
@@ -78,7 +78,8 @@ def test_what_fills_up_is_no_longer_than_the_texts() -> None:
 
 
 def test_texts_behind_each_other_are_as_if_alone() -> None:
-    from network import Network, Segments, Shape
+    from attention import Segments
+    from network import Network, Shape
 
     net, lengths = Network(Shape(layers=2)), (150, 7, 143)
     tokens = torch.randint(0, net.s.vocabulary, (sum(lengths),))
@@ -93,7 +94,8 @@ def test_texts_behind_each_other_are_as_if_alone() -> None:
 
 @pytest.mark.parametrize("needed", [[3, 4, 150, 299], [300, 301, 599], list(range(600))])
 def test_of_the_last_layer_only_what_is_needed_is_computed(needed: list[int]) -> None:
-    from network import Network, Segments, Shape
+    from attention import Segments
+    from network import Network, Shape
 
     net, texts = Network(Shape(layers=2)), Segments.of(torch.tensor([300, 300]))
     tokens, places = torch.randint(0, net.s.vocabulary, (600,)), torch.tensor(needed)

@@ -38,7 +38,7 @@ def block_of(kind: str) -> Any:
 
 def given(block: Any) -> tuple[Any, ...]:
     """Tokens, their angles, and which belong together."""
-    from network import Segments
+    from attention import Segments
 
     torch.manual_seed(6)
     n, width = sum(LENGTHS), block.norm1.shape[0]

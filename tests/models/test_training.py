@@ -306,8 +306,9 @@ def test_a_mean_over_few_tokens_counts_for_little() -> None:
 
 def test_a_pointed_head_is_one_of_its_layer() -> None:
     """What is told of its attention is what its queries and keys give; the two for names are of the layer before."""
+    from attention import Segments
     from encoded import LOOKING, NAMING, RECOGNISING
-    from network import POINTED_LAYERS, WORDS_LAYER, Network, Segments, Shape, rms, rotate
+    from network import POINTED_LAYERS, WORDS_LAYER, Network, Shape, rms, rotate
 
     torch.manual_seed(3)
     net, n, place = Network(Shape()), 12, 9

@@ -28,6 +28,7 @@ OK, NO_ROOM, ABORTED = 0, 1, 2
 """What `Context.decode` returns; anything below zero is a failure."""
 MAX_SEQUENCE_IDS = 256
 CONTROL, USER_DEFINED = 1 << 3, 1 << 4
+DEVICE_CPU = 0
 KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8}
 
 Floats = NDArray[np.float32]
@@ -68,6 +69,48 @@ def start_backend() -> None:
     c.llama_log_set(_on_log, None)
     m.mtmd_helper_log_set(_on_log, None)
     c.llama_backend_init()
+    leave_out("AMX")
+
+
+def layouts() -> list[str]:
+    """How weights may be laid out for the CPU instead of as in their file, by ggml's names, in the order tried."""
+    kinds, names = _layouts(), []
+    while kinds and kinds[len(names)]:
+        names.append(_name(kinds[len(names)]))
+    return names
+
+
+def leave_out(layout: str) -> None:
+    """No weights that are loaded from now on are laid out so.
+
+    AMX: GCC before 14 loses the tiles' shapes on their way into `ldtilecfg`, and the first product of several rows
+    ends the process with SIGILL (https://github.com/ggml-org/llama.cpp/pull/26954).
+    """
+    kinds = _layouts()
+    for i, name in reversed(list(enumerate(layouts()))):
+        while name == layout and kinds[i]:
+            kinds[i] = kinds[i + 1]
+            i += 1
+
+
+def _layouts() -> Any:
+    """ggml's own list, a pointer to pointers of which the last is null; a null pointer where ggml keeps none."""
+    ggml = c._lib
+    ggml.ggml_backend_dev_by_type.restype = ctypes.c_void_p
+    ggml.ggml_backend_dev_backend_reg.restype = ctypes.c_void_p
+    ggml.ggml_backend_reg_get_proc_address.restype = ctypes.c_void_p
+    cpu = ctypes.c_void_p(ggml.ggml_backend_dev_by_type(DEVICE_CPU))
+    registry = ctypes.c_void_p(ggml.ggml_backend_dev_backend_reg(cpu))
+    address = ggml.ggml_backend_reg_get_proc_address(registry, b"ggml_backend_dev_get_extra_bufts")
+    listed = ctypes.CFUNCTYPE(ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p)
+    return listed(address)(cpu) if address else ctypes.POINTER(ctypes.c_void_p)()
+
+
+def _name(layout: int) -> str:
+    ggml = c._lib
+    ggml.ggml_backend_buft_name.restype = ctypes.c_char_p
+    name: bytes = ggml.ggml_backend_buft_name(ctypes.c_void_p(layout))
+    return name.decode()
 
 
 class Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -45,3 +46,38 @@ def test_weights_are_read_not_mapped() -> None:
         assert model.tokenize("A river.")
     finally:
         model.close()
+
+
+def _printed(script: str) -> list[str]:
+    """By another process, as what is left out stays left out."""
+    script = f"import logging, pathlib, sys\nfrom runtime.engine import llama\n{script}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.splitlines()
+
+
+def test_weights_are_not_laid_out_for_amx() -> None:
+    before, after = _printed("""
+llama.c.llama_backend_init()
+print(*llama.layouts())
+llama.start_backend()
+print(*llama.layouts())
+""")
+    assert after.split() == [layout for layout in before.split() if layout != "AMX"]
+
+
+@pytest.mark.parametrize("is_left_out", [False, True])
+def test_a_layout_that_is_left_out_is_not_tried(is_left_out: bool) -> None:
+    layout, listed, *logged = _printed(f"""
+llama.start_backend()
+layout = ([*llama.layouts(), ""])[0]
+if {is_left_out}:
+    llama.leave_out(layout)
+print(layout)
+print(*llama.layouts())
+logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)
+llama.Model(pathlib.Path({str(TEXT_FILE)!r}), gpu_layers=0).close()
+""")
+    if not layout:
+        pytest.skip("this build of llama.cpp lays weights out in no other way")
+    assert (layout in listed.split()) is not is_left_out
+    assert any(layout in line for line in logged) is not is_left_out

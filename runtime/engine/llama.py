@@ -74,7 +74,8 @@ def start_backend() -> None:
 
 def layouts() -> list[str]:
     """How weights may be laid out for the CPU instead of as in their file, by ggml's names, in the order tried."""
-    kinds, names = _layouts(), []
+    names: list[str] = []
+    kinds = _layouts()
     while kinds and kinds[len(names)]:
         names.append(_name(kinds[len(names)]))
     return names

@@ -87,11 +87,10 @@ def leave_out(layout: str) -> None:
     AMX: GCC before 14 loses the tiles' shapes on their way into `ldtilecfg`, and the first product of several rows
     ends the process with SIGILL (https://github.com/ggml-org/llama.cpp/pull/26954).
     """
-    kinds = _layouts()
-    for i, name in reversed(list(enumerate(layouts()))):
-        while name == layout and kinds[i]:
+    kinds, names = _layouts(), layouts()
+    if layout in names:
+        for i in range(names.index(layout), len(names)):
             kinds[i] = kinds[i + 1]
-            i += 1
 
 
 def _layouts() -> Any:

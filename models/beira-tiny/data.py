@@ -160,9 +160,9 @@ def repeating_chat(rng: random.Random) -> Chat:
 
 
 def recalling_chat(rng: random.Random, held_out: bool = False) -> Chat:
-    """Something to find again among words, one in four times among very many."""
+    """Something to find again among words, half the time among very many."""
     chat = _chat(rng, held_out)
-    asked, said, task = saying.recall(rng, chat.language, held_out, rng.randint(200, 430) if rng.random() < 0.25 else rng.randint(20, 120))
+    asked, said, task = saying.recall(rng, chat.language, held_out, rng.randint(200, 430) if rng.random() < 0.5 else rng.randint(20, 120))
     chat.ask(asked)
     chat.answer(said, task)
     return chat

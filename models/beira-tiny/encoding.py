@@ -158,6 +158,8 @@ class Encoder:
             point_extracted(made)
         if task in ("repeat", "spell") and not chat.tools:
             note_letters(made, made.question)
+        if task == "needle":
+            made.decide((text.rindex(" "), len(text)), 4.0)
         if task == "needle" and not chat.tools:
             note_words(made, made.question)
         if task.endswith(("colour", "kind")):

@@ -112,7 +112,8 @@ def city(rng: random.Random, held_out: bool) -> str:
     """A city, or a made-up one: what is copied must not be what is known."""
     if not held_out and (r := rng.random()) < 0.7:
         made = (syllables(rng) + rng.choice(("", "", "n", "ville", "ton")) if r < 0.35 else crossed(rng)).capitalize()
-        return f"{rng.choice(('New', 'San', 'Rio', syllables(rng).capitalize()))} {made}" if rng.random() < 0.15 else made
+        first = rng.choice(("New", "San", "Rio", *(make(rng).capitalize() for make in (syllables, syllables, crossed, crossed))))
+        return f"{first} {made}" if rng.random() < 0.25 else made
     return rng.choice(CITIES_HELD_OUT if held_out else CITIES)
 
 

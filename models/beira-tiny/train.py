@@ -47,6 +47,12 @@ LATER = (
 )  # fmt: skip
 LATER_FROM = 0.2
 """Of the steps: from there on LATER's batches, with more calls and choices, which take longest to learn, and lists."""
+ENDING = (
+    ("seeing", 8), ("seeing", 8), ("seeing", 8), ("seeing", 8), ("placing", 3), ("listing", 5), ("spotting", 9), ("calling", 13), ("choosing", 4),
+    ("asking", 50), ("saying", 5), ("repeating", 16), ("recalling", 2), ("looking", 20),
+)  # fmt: skip
+ENDING_FROM = 0.8
+"""And from there on ENDING's: while the rate falls, chats as they will be asked count more than what leads to them."""
 HAS_HALF = any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 """Whether the processor multiplies in bfloat16 itself: then products of matrices are computed so, five times as fast as
 torch's in 32 bits on the machine that this was measured on, a whole step in 0.38 of the time. Weights, their sums and the
@@ -89,6 +95,11 @@ class Work:
     """Batches of this one's kind."""
     n_asked: Mapping[str, int]
     """Tokens that each aid is asked at, in this batch and the others with answers, or of this one's kind if it has none."""
+
+
+def mix_at(share: float) -> tuple[tuple[str, int], ...]:
+    """A step's batches when so large a share of the steps of chats is done."""
+    return MIX if share < LATER_FROM else LATER if share < ENDING_FROM else ENDING
 
 
 def kind_of(batch: Pictures | Batch) -> str:
@@ -134,7 +145,7 @@ def put_parts(seed: int, first: int, looking: int, steps: int, tokenizer: Path, 
             put([*looks, batches.pages(seed, -1 - step, PAGES), *(column[step % GROUP] for column in columns)])
     start = max(first, looking)
     for group in range((start - looking) // GROUP, -(-(steps - looking) // GROUP)):
-        mix = MIX if group * GROUP < LATER_FROM * (steps - looking) else LATER
+        mix = mix_at(group * GROUP / (steps - looking))
         columns = [batches.group(seed, group * len(mix) + i, kind, n, encoder, GROUP) for i, (kind, n) in enumerate(mix)]
         for i in range(GROUP):
             if looking + group * GROUP + i >= start:
@@ -314,7 +325,7 @@ def main() -> None:
     p.add_argument("--work", type=Path, required=True, help="tokenizer.json is there; checkpoint.pt is written there")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--looking", type=int, default=1000, help="steps before chats begin: the tower alone, and beside it the text model's first lessons")
-    p.add_argument("--steps", type=int, default=6200, help="steps in all")
+    p.add_argument("--steps", type=int, default=6450, help="steps in all")
     p.add_argument("--slowing", type=float, default=0.4, help="the share of the steps, at the end, over which the rate falls to nothing")
     p.add_argument("--averaging", type=float, default=0.1, help="the share of the steps, at the end, whose weights' mean is exported")
     p.add_argument("--minutes", type=float, default=3.0, help="between checkpoints")

@@ -119,6 +119,26 @@ def test_chats_of_like_length_meet_and_the_longest_batch_is_begun_first(tmp_path
     assert sizes == sorted(sizes, reverse=True)
 
 
+def test_batches_change_as_training_goes_on(tmp_path: Path) -> None:
+    import queue
+
+    import tokens
+    import train
+
+    assert [train.mix_at(share) for share in (0.0, 0.19, 0.2, 0.79, 0.8, 1.0)] == [
+        train.MIX, train.MIX, train.LATER, train.LATER, train.ENDING, train.ENDING,
+    ]  # fmt: skip
+    file = tmp_path / "tokenizer.json"
+    tokens.train(1, 200).save(str(file))
+    for first, mix in ((8, train.LATER), (32, train.ENDING)):
+        put: queue.Queue[Any] = queue.Queue()
+        train.put_parts(1, first, 0, 40, file, put, 1)
+        kinds: list[str] = []
+        while (work := put.get_nowait()) is not None:
+            kinds.append(train.kind_of(work.batch))
+        assert Counter(kinds) == Counter(kind for kind, _ in mix)
+
+
 def test_a_request_and_a_tool_alone_are_asked_what_they_are_asked_in_a_chat(tmp_path: Path) -> None:
     """The same tokens, sorts of work, meanings, arguments; only the layers below which these are asked learn of it."""
     import random

@@ -121,6 +121,7 @@ def test_chats_of_like_length_meet_and_the_longest_batch_is_begun_first(tmp_path
 
 def test_batches_change_as_training_goes_on(tmp_path: Path) -> None:
     import queue
+    from collections import Counter
 
     import tokens
     import train

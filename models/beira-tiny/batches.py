@@ -67,7 +67,7 @@ class Batch:
     (`measured`), the direction (`side`), the kind of work (`sort`), what a word means (`meaning`), which letter or shape comes next (`turn`), which tool is
     defined (`tool`), called (`called`) or has a question's word (`whose`), which argument (`slot`), and of which call (`part`); which
     tool an answer calls first, if any (`chosen`), which argument of which call a call's token is of (`argument`, `nth call`), which comes
-    behind it (`following`), whether another call does (`more`); what kind of answer comes (`task`), which shape is spoken of
+    behind it (`following`), whether another call does (`more`); what kind of answer comes (`task`), in which language (`language`), which shape is spoken of
     (`about`, `asked kind`, `asked colour`), with which it is compared (`beside`, `other`), which picture is (`picture`, `image`),
     how many there were (`nth`, `nth of all`), which a name is of (`named`), which edge of its box comes next (`edge`), which letters a word's piece
     has (`letter 0` and on), and the how manieth of them a spelled one is (`within`); the how manieth token of what is copied

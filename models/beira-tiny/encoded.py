@@ -27,6 +27,7 @@ TASKS = (
     "greeting", "needle", "unknown",
 )  # fmt: skip
 """What answers are examples of, as far as the aids tell it apart."""
+LANGUAGES = ("en", "pt")
 Picture = tuple[int, int, int]
 """Of a chat's picture: the place of its first token, columns, rows."""
 Span = tuple[int, int]

@@ -12,7 +12,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from chats import Call, Chat, parts
-from encoded import MOST_SHAPES, Encoded, Pieces, task_of
+from encoded import LANGUAGES, MOST_SHAPES, Encoded, Pieces, task_of
 from made import is_told
 from matching import note_more, note_request, note_slots, note_tools, note_words, point_call, point_choice, point_extracted
 from naming import note_names, note_numbers, point_verdict, stated
@@ -79,6 +79,8 @@ class Encoder:
                         if asked.role == "user":
                             note_request(made, chat, asked, turn)
                         point_choice(made, turn)
+                    if asked.role == "user":
+                        made.note("language", [began - 1], LANGUAGES.index(chat.language))
                     calls, n_calls = 0, len(turn.calls)
                     if not has_answers:
                         continue

@@ -19,7 +19,7 @@ SHARES = {
     "seen": 0.15, "edged": 0.3, "own": 0.08, "told": 0.05, "placed": 0.08, "waved": 0.25, "pointed": 1.0, "measured": 0.15, "boxed": 0.15, "side": 0.1,
     "sort": 0.25, "meaning": 0.3, "tool": 0.1, "called": 0.4, "whose": 0.4, "slot": 0.4, "ranked": 0.25, "lettered": 0.25, "turn": 0.1, "reading": 0.15,
     "ordered": 0.3, "spelled": 0.3, "about": 1.0, "beside": 0.5, "other": 0.3, "picture": 0.15, "image": 0.3, "nth": 0.3, "nth of all": 0.15, "named": 0.5,
-    "edge": 0.1, "asked kind": 0.5, "asked colour": 0.5, "task": 0.3, "chosen": 1.5, "part": 0.3, "nth call": 0.2, "argument": 0.3, "following": 0.5,
+    "edge": 0.1, "asked kind": 0.5, "asked colour": 0.5, "task": 0.3, "language": 0.3, "chosen": 1.5, "part": 0.3, "nth call": 0.2, "argument": 0.3, "following": 0.5,
     "more": 0.2, "within": 0.3, "copied": 0.15, **{f"letter {i}": 0.2 for i in range(MOST_PIECE)},
 }  # fmt: skip
 """Of the aids' losses beside the answers', each the mean over the tokens of a step that are asked it, if those are many (`share_of`)."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import kernels
 from attention import Segments, attend, attend_before, attending, filled, filling
-from encoded import MOST_CALLS, MOST_COPIED, MOST_LETTERS, MOST_PIECE, MOST_SHAPES, MOST_SLOTS, MOST_TOOLS, NO_LETTER, RECOGNISING, TASKS
+from encoded import LANGUAGES, MOST_CALLS, MOST_COPIED, MOST_LETTERS, MOST_PIECE, MOST_SHAPES, MOST_SLOTS, MOST_TOOLS, NO_LETTER, RECOGNISING, TASKS
 from made import SORTS
 from meanings import ROWS
 
@@ -32,7 +32,7 @@ ASKED_LAYERS = {
     "meaning": TOLD_LAYER, "sort": TOLD_LAYER, "tool": TOLD_LAYER, "whose": WORDS_LAYER, "turn": WORDS_LAYER, "slot": WORDS_LAYER,
     "about": WORDS_LAYER, "beside": WORDS_LAYER, "other": POINTED_LAYERS[0], "picture": TOLD_LAYER, "image": WORDS_LAYER, "nth": WORDS_LAYER, "nth of all": WORDS_LAYER,
     "named": TOLD_LAYER, "edge": WORDS_LAYER, "asked kind": WORDS_LAYER, "asked colour": WORDS_LAYER,
-    "task": WORDS_LAYER, "part": WORDS_LAYER, "argument": WORDS_LAYER, "nth call": WORDS_LAYER, "chosen": POINTED_LAYERS[0], "more": POINTED_LAYERS[0],
+    "task": WORDS_LAYER, "language": WORDS_LAYER, "part": WORDS_LAYER, "argument": WORDS_LAYER, "nth call": WORDS_LAYER, "chosen": POINTED_LAYERS[0], "more": POINTED_LAYERS[0],
     "within": POINTED_LAYERS[-1], "following": POINTED_LAYERS[0], "called": POINTED_LAYERS[0], "copied": POINTED_LAYERS[0], "measured": POINTED_LAYERS[-1], "side": POINTED_LAYERS[-1],
 } | {f"letter {i}": OWN_LAYERS[0] for i in range(MOST_PIECE)}  # fmt: skip
 """Where those aids are asked that tell classes apart."""
@@ -200,7 +200,7 @@ class Network(nn.Module):
         letters = {"seen letters": nn.Linear(4 * s.vision_hidden, SHARED_LETTERS * LETTER_CLASSES), "told letters": nn.Linear(s.hidden, MOST_LETTERS * LETTER_CLASSES)}
         classes = {"picture": 2, "image": 2, "nth": MOST_SHAPES, "nth of all": MOST_SHAPES, "about": PAIRS, "beside": PAIRS, "other": PAIRS, "named": PAIRS}
         classes |= {"edge": 4, "asked kind": KIND_CLASSES, "asked colour": COLOUR_CLASSES}
-        classes |= {"task": 2 * len(TASKS), "part": MOST_CALLS, "nth call": MOST_CALLS, "argument": MOST_SLOTS + 1, "chosen": MOST_TOOLS + 1, "more": 2}
+        classes |= {"task": 2 * len(TASKS), "language": len(LANGUAGES), "part": MOST_CALLS, "nth call": MOST_CALLS, "argument": MOST_SLOTS + 1, "chosen": MOST_TOOLS + 1, "more": 2}
         classes |= {"following": MOST_SLOTS + 1, "copied": MOST_COPIED, "within": MOST_PIECE} | {f"letter {i}": NO_LETTER + 1 for i in range(MOST_PIECE)}
         where = {name: nn.Linear(s.hidden, n) for name, n in classes.items()}
         self.aids = nn.ModuleDict({**seen, **heads, **letters, **where})

@@ -212,7 +212,7 @@ def sentence_of(rng: random.Random, held_out: bool) -> str:
     return " ".join(words).capitalize() + "."
 
 
-TASKS = ((greet, 0.5, 0.5), (capital, 1, 1), (capitals, 0.25, 0.6), (add, 1.3, 1.3), (repeat, 2, 2), (spell, 2, 3), (unknown, 1.6, 1.6), (recall, 0.9, 0.9))
+TASKS = ((greet, 0.5, 0.5), (capital, 1, 1), (capitals, 0.25, 0.6), (add, 1.3, 1.8), (repeat, 2, 2), (spell, 2, 3), (unknown, 1.6, 1.6), (recall, 0.9, 0.9))
 """How often each is asked in evaluation, and in training."""
 
 

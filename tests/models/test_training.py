@@ -119,6 +119,28 @@ def test_chats_of_like_length_meet_and_the_longest_batch_is_begun_first(tmp_path
     assert sizes == sorted(sizes, reverse=True)
 
 
+def test_what_an_answer_begins_from_is_asked_for_its_language(tmp_path: Path) -> None:
+    """Refusals beside tools, which are told in English, were in the other language now and then."""
+    import tokens
+    from calling import usual
+    from chats import Chat
+    from encoding import Encoder
+    from lexicon import UNKNOWN
+    from skills import SKILLS
+
+    file = tmp_path / "tokenizer.json"
+    tokens.train(1, 200).save(str(file))
+    for told, language in enumerate(("en", "pt")):
+        chat = Chat(language=language, tools=[usual(SKILLS[0]).definition], sorts=[()])
+        chat.ask("Olá.")
+        chat.answer(UNKNOWN[language], "unknown")
+        made = Encoder(file).chat(chat)
+        (place, which), *more = made.noted["language"]
+        assert (which, more) == (told, [])
+        assert made.weights[place] == 0
+        assert made.weights[place + 1] > 0
+
+
 def test_batches_change_as_training_goes_on(tmp_path: Path) -> None:
     import queue
     from collections import Counter

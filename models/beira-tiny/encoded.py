@@ -28,6 +28,7 @@ TASKS = (
 )  # fmt: skip
 """What answers are examples of, as far as the aids tell it apart."""
 LANGUAGES = ("en", "pt")
+"""In which answers are."""
 Picture = tuple[int, int, int]
 """Of a chat's picture: the place of its first token, columns, rows."""
 Span = tuple[int, int]
